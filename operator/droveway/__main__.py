@@ -1,0 +1,5 @@
+"""`python -m droveway`."""
+
+from droveway.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""What each agent CLI speaks: its command line and environment, and its stream. Standard library only."""

@@ -1,0 +1,160 @@
+"""Enumerations of the contract. Values are what appears in manifests, status, metrics and logs."""
+
+from enum import StrEnum
+
+
+class EndClass(StrEnum):
+    """Why an attempt or a run ended."""
+
+    SUCCEEDED = "Succeeded"
+    AGENT_FAILED = "AgentFailed"
+    SUBSCRIPTION_LIMIT = "SubscriptionLimit"
+    RATE_LIMITED = "RateLimited"
+    BALANCE_EXHAUSTED = "BalanceExhausted"
+    AUTH_FAILED = "AuthFailed"
+    PROVIDER_OUTAGE = "ProviderOutage"
+    REQUEST_REJECTED = "RequestRejected"
+    BUDGET_EXCEEDED = "BudgetExceeded"
+    TIMEOUT = "Timeout"
+    STALLED = "Stalled"
+    OUT_OF_MEMORY = "OutOfMemory"
+    EVICTED = "Evicted"
+    IMAGE_PULL = "ImagePull"
+    CANCELLED = "Cancelled"
+    SUSPENDED = "Suspended"
+    UNKNOWN = "Unknown"
+
+
+LIMIT_CLASSES = frozenset({EndClass.SUBSCRIPTION_LIMIT, EndClass.RATE_LIMITED, EndClass.BALANCE_EXHAUSTED})
+"""A quota that is spent until a known time. Not a failure (R-B7)."""
+
+
+class Cli(StrEnum):
+    """Which agent command line an Agent runs."""
+
+    CLAUDE = "claude"
+    CODEX = "codex"
+    OPENCODE = "opencode"
+    GEMINI = "gemini"
+    CUSTOM = "custom"
+
+
+class Dialect(StrEnum):
+    """Which LLM API a provider speaks."""
+
+    ANTHROPIC = "Anthropic"
+    OPENAI_CHAT = "OpenAIChat"
+    OPENAI_RESPONSES = "OpenAIResponses"
+    GEMINI = "Gemini"
+
+
+class Access(StrEnum):
+    """Whether the pod talks to our gateway, or the official CLI to its vendor with its own login."""
+
+    GATEWAY = "Gateway"
+    DIRECT = "Direct"
+
+
+class Strategy(StrEnum):
+    """How the eligible candidates of a route are ranked."""
+
+    PRIORITY = "Priority"
+    WEIGHTED = "Weighted"
+    LOWEST_LATENCY = "LowestLatency"
+    LOWEST_COST = "LowestCost"
+
+
+class OnExhausted(StrEnum):
+    """What a run does when no candidate of its route is eligible."""
+
+    WAIT = "Wait"
+    FAIL = "Fail"
+
+
+class OnLimit(StrEnum):
+    """What a run does when its attempt ended at a limit."""
+
+    REROUTE = "Reroute"
+    WAIT = "Wait"
+    FAIL = "Fail"
+
+
+class CircuitName(StrEnum):
+    """State of a candidate's circuit breaker as the CRD spells it."""
+
+    CLOSED = "Closed"
+    OPEN = "Open"
+    HALF_OPEN = "HalfOpen"
+
+
+class Health(StrEnum):
+    """Health of a run (S1-01)."""
+
+    HEALTHY = "Healthy"
+    DEGRADED = "Degraded"
+    UNHEALTHY = "Unhealthy"
+    TIMEOUT = "Timeout"
+    TERMINATED = "Terminated"
+
+
+class ConditionType(StrEnum):
+    """Types of conditions on our resources."""
+
+    ACCEPTED = "Accepted"
+    ROUTED = "Routed"
+    RUNNING = "Running"
+    HEALTHY = "Healthy"
+    SUCCEEDED = "Succeeded"
+    READY = "Ready"
+    LIMITED = "Limited"
+    TELEMETRY_FRESH = "TelemetryFresh"
+
+
+class Reason(StrEnum):
+    """Reasons of conditions and Events that are not end classes."""
+
+    # Accepted
+    VALID = "Valid"
+    AGENT_NOT_FOUND = "AgentNotFound"
+    AGENT_INVALID = "AgentInvalid"
+    ROUTE_NOT_FOUND = "RouteNotFound"
+    ROUTE_INVALID = "RouteInvalid"
+    PROVIDER_NOT_FOUND = "ProviderNotFound"
+    PROVIDER_INVALID = "ProviderInvalid"
+    SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105 - a condition's reason
+    SECRET_KEY_MISSING = "SecretKeyMissing"  # noqa: S105 - a condition's reason
+    PROMPT_NOT_FOUND = "PromptNotFound"
+    POD_REFUSED = "PodRefused"
+    SPEC_INVALID = "SpecInvalid"
+    # Routed
+    CANDIDATE_CHOSEN = "CandidateChosen"
+    WAITING_FOR_CAPACITY = "WaitingForCapacity"
+    NO_ELIGIBLE_CANDIDATE = "NoEligibleCandidate"
+    # Running and Succeeded
+    PENDING = "Pending"
+    POD_CREATED = "PodCreated"
+    RUNNING = "Running"
+    STOPPING = "Stopping"
+    BACKING_OFF = "BackingOff"
+    REROUTING = "Rerouting"
+    SUSPENDED = "Suspended"
+    FINISHED = "Finished"
+    RETRIES_EXHAUSTED = "RetriesExhausted"
+    REROUTES_EXHAUSTED = "ReroutesExhausted"
+    DEADLINE_EXCEEDED = "DeadlineExceeded"
+    # Events
+    REROUTED = "Rerouted"
+    RETRYING = "Retrying"
+    LIMIT_REACHED = "LimitReached"
+    LIMIT_CLEARED = "LimitCleared"
+    CIRCUIT_OPENED = "CircuitOpened"
+    CIRCUIT_CLOSED = "CircuitClosed"
+    WORKSPACE_LOST = "WorkspaceLost"
+    TELEMETRY_DISCARDED = "TelemetryDiscarded"
+    # Routes and providers
+    NO_LIMIT = "NoLimit"
+    AUTH_FAILED = "AuthFailed"
+    FRESH = "Fresh"
+    STALE = "Stale"
+    BASE_URL_REFUSED = "BaseURLRefused"
+    SETSID_MISSING = "SetsidMissing"

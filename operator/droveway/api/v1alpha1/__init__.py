@@ -1,0 +1,28 @@
+"""Version v1alpha1 of the custom resources, as pydantic models."""
+
+from droveway.api.v1alpha1.agent import Agent, AgentSpec
+from droveway.api.v1alpha1.agentrun import AgentRun, AgentRunSpec, AgentRunStatus, Attempt, Usage
+from droveway.api.v1alpha1.modelprovider import LimitStatus, ModelProvider, ModelProviderSpec, ModelProviderStatus
+from droveway.api.v1alpha1.modelroute import Candidate, CandidateStatus, ModelRoute, ModelRouteSpec, ModelRouteStatus
+
+KINDS = (Agent, AgentRun, ModelProvider, ModelRoute)
+
+__all__ = [
+    "KINDS",
+    "Agent",
+    "AgentRun",
+    "AgentRunSpec",
+    "AgentRunStatus",
+    "AgentSpec",
+    "Attempt",
+    "Candidate",
+    "CandidateStatus",
+    "LimitStatus",
+    "ModelProvider",
+    "ModelProviderSpec",
+    "ModelProviderStatus",
+    "ModelRoute",
+    "ModelRouteSpec",
+    "ModelRouteStatus",
+    "Usage",
+]

@@ -1,0 +1,135 @@
+"""ModelRoute: candidates in order, and the rules by which one is chosen."""
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from droveway.api.enums import CircuitName, OnExhausted, Strategy
+from droveway.api.v1alpha1.common import (
+    AGE,
+    Condition,
+    Decimal,
+    LocalRef,
+    Message,
+    Name,
+    Resource,
+    Time,
+    Wire,
+    column,
+    list_map,
+)
+
+
+class Candidate(Wire):
+    """One line of a route: a provider, a model, and perhaps the Agent that can use it."""
+
+    name: Name
+    provider_ref: LocalRef
+    model: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\s]+$",
+                                description="As the provider spells it; replaces the model of the request.")]
+    weight: Annotated[int, Field(ge=0, le=1000, description="Share under strategy Weighted; 0 takes no share.")] = 1
+    priority: Annotated[int, Field(ge=0, le=1000, description="Lower comes first; ties keep the list's order.")] = 0
+    agent_ref: Annotated[LocalRef | None, Field(description="Agent that can use this model. Default: the run's.")] = None
+
+
+class CircuitBreakerSpec(Wire):
+    """When a failing candidate is left alone (R-B1 to R-B9)."""
+
+    failure_threshold: Annotated[int, Field(ge=1, le=1000, description="Outages in a row that open the breaker.")] = 3
+    cooldown_seconds: Annotated[int, Field(ge=1, le=86_400, description="How long it stays open.")] = 30
+    success_threshold: Annotated[int, Field(ge=1, le=1000, description="Probes that must succeed to close it.")] = 1
+    half_open_max_probes: Annotated[int, Field(ge=1, le=100, description="Requests or runs at once while half-open.")] = 1
+
+
+class TelemetrySpec(Wire):
+    """What the per-model summaries cover."""
+
+    window_seconds: Annotated[int, Field(ge=60, le=604_800, description="Length of the sliding window.")] = 3600
+    stale_seconds: Annotated[int, Field(ge=1, le=604_800, description="Age from which telemetry no longer ranks.")] = 600
+
+
+class ModelRouteSpec(Wire):
+    """The choice."""
+
+    strategy: Annotated[Strategy, Field(description="How eligible candidates are ranked.")] = Strategy.PRIORITY
+    candidates: Annotated[list[Candidate], Field(min_length=1, max_length=16, json_schema_extra=list_map("name"))]
+    circuit_breaker: Annotated[CircuitBreakerSpec, Field(description="One breaker per candidate.")] = CircuitBreakerSpec()
+    telemetry: Annotated[TelemetrySpec, Field(description="Window of the summaries.")] = TelemetrySpec()
+    on_exhausted: Annotated[OnExhausted, Field(description="Nothing eligible: wait for the earliest reset, or fail.")] = (
+        OnExhausted.WAIT
+    )
+
+
+class CircuitStatus(Wire):
+    """Breaker of record of one candidate."""
+
+    state: CircuitName = CircuitName.CLOSED
+    failures: Annotated[int, Field(ge=0)] = 0
+    successes: Annotated[int, Field(ge=0)] = 0
+    opened_time: Time | None = None
+    open_until_time: Time | None = None
+    probe_times: Annotated[list[Time], Field(max_length=100, json_schema_extra={"x-kubernetes-list-type": "atomic"})] = []
+
+
+class TokensStatus(Wire):
+    """Tokens in disjoint buckets, and their sum."""
+
+    input: Annotated[int, Field(ge=0)] = 0
+    output: Annotated[int, Field(ge=0)] = 0
+    reasoning: Annotated[int, Field(ge=0)] = 0
+    cache_read: Annotated[int, Field(ge=0)] = 0
+    cache_write: Annotated[int, Field(ge=0)] = 0
+    total: Annotated[int, Field(ge=0)] = 0
+
+
+class TelemetryStatus(Wire):
+    """Aggregates over the route's window."""
+
+    succeeded: Annotated[int, Field(ge=0)] = 0
+    failed: Annotated[int, Field(ge=0)] = 0
+    samples: Annotated[int, Field(ge=0)] = 0
+    success_rate: Decimal | None = None
+    throughput: Decimal | None = None
+    average_latency_milliseconds: Annotated[int, Field(ge=0)] | None = None
+    last_event_time: Time | None = None
+    tokens: TokensStatus = TokensStatus()
+    cost_usd: Decimal | None = None
+
+
+class CandidateStatus(Wire):
+    """Whether a candidate can be chosen now, and why."""
+
+    name: Name
+    eligible: bool
+    reason: Annotated[str, Field(max_length=64)]
+    message: Message = ""
+    circuit: CircuitStatus = CircuitStatus()
+    limited_until_time: Time | None = None
+    telemetry: TelemetryStatus = TelemetryStatus()
+
+
+class ModelRouteStatus(Wire):
+    """State of the candidates."""
+
+    observed_generation: Annotated[int, Field(ge=0)] | None = None
+    conditions: Annotated[list[Condition], Field(max_length=8, json_schema_extra=list_map("type"))] = []
+    candidates: Annotated[list[CandidateStatus], Field(max_length=16, json_schema_extra=list_map("name"))] = []
+    eligible_summary: Annotated[str, Field(max_length=16)] = ""
+
+
+class ModelRoute(Resource):
+    """Where the requests of a run may go."""
+
+    plural: ClassVar[str] = "modelroutes"
+    short_names: ClassVar[tuple[str, ...]] = ("mroute",)
+    columns: ClassVar = (
+        column("Strategy", ".spec.strategy", "How candidates are ranked."),
+        column("Ready", '.status.conditions[?(@.type=="Ready")].status', "Whether a candidate can be chosen."),
+        column("Eligible", ".status.eligibleSummary", "Candidates that can be chosen now, of all."),
+        column("Limited", '.status.conditions[?(@.type=="Limited")].status', "Whether a quota of it is spent."),
+        column("Message", '.status.conditions[?(@.type=="Ready")].message', "What to do.", priority=1),
+        AGE,
+    )
+
+    spec: ModelRouteSpec
+    status: ModelRouteStatus = ModelRouteStatus()

@@ -1,0 +1,1 @@
+"""Kubernetes IO, thin: client, informer, apply, status writer, Events, Lease."""

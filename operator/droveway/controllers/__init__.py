@@ -1,0 +1,1 @@
+"""The loop: kopf wakes, a keyed queue, gather → decide → apply → report."""

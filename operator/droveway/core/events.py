@@ -1,0 +1,157 @@
+"""What gateways and sidecars tell the operator: the body of `POST /v1/events`. Standard library only.
+
+A source (gateway: its boot id; sidecar: its attempt) numbers its records per route from 1, without gaps. The operator
+acknowledges the highest number that it has written durably; a source resends what lies above.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from droveway.api.enums import EndClass
+from droveway.core.telemetry import TokenBreakdown
+from droveway.core.verdict import Scope, Verdict
+
+
+class RecordKind(StrEnum):
+    """What a record tells."""
+
+    COMPLETION = "completion"  # one upstream model call ended, well or badly
+    EXHAUSTED = "exhausted"  # gateway: no candidate was left for a request of this attempt; verdict.until = earliest reset
+    REPORT = "report"  # sidecar: session, result, the CLI's own verdict, a stall
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One thing that happened to one attempt.
+
+    Attributes:
+        number: position in the source's sequence for this route, from 1.
+        kind: what it tells.
+        at: when it happened.
+        run: name of the AgentRun; `run_uid` and `attempt` say which attempt of it.
+        candidate: name of the route's candidate that was used; with `provider` (its name) and `model`.
+        started_at: when the upstream call began.
+        latency_ms: duration of the call; None when unknown.
+        cost_usd: None when unknown, never 0 for that.
+        verdict: why it failed, or what limit was seen.
+        id: identity of the completion (R-T4).
+        stalled: sidecar: the agent has printed nothing for the stall timeout.
+        final: sidecar: the agent has ended; `exit_code`, `end_class`, `result` are set.
+    """
+
+    number: int
+    kind: RecordKind
+    at: datetime
+    run: str
+    run_uid: str
+    attempt: int
+    candidate: str = ""
+    provider: str = ""
+    model: str = ""
+    session_id: str = ""
+    started_at: datetime | None = None
+    latency_ms: float | None = None
+    success: bool = True
+    tokens: TokenBreakdown = field(default_factory=TokenBreakdown)
+    cost_usd: float | None = None
+    error: str | None = None
+    id: str | None = None
+    verdict: Verdict | None = None
+    stalled: bool = False
+    final: bool = False
+    exit_code: int | None = None
+    end_class: EndClass | None = None
+    result: str = ""
+    completions: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records of one source for one route."""
+
+    source: str
+    namespace: str
+    route: str
+    records: tuple[Record, ...]
+
+
+def record_to_dict(record: Record) -> dict[str, Any]:
+    """The record as JSON values; fields at their default are left out."""
+    out: dict[str, Any] = {"number": record.number, "kind": record.kind.value, "at": record.at.isoformat()}
+    for name in ("run", "run_uid", "attempt", "candidate", "provider", "model", "session_id", "latency_ms", "cost_usd",
+                 "error", "id", "stalled", "final", "exit_code", "result", "completions"):
+        if (value := getattr(record, name)) not in (None, "", False):
+            out[name] = value
+    if not record.success:
+        out["success"] = False
+    if record.started_at:
+        out["started_at"] = record.started_at.isoformat()
+    if record.end_class:
+        out["end_class"] = record.end_class.value
+    if record.tokens != TokenBreakdown():
+        out["tokens"] = {name: getattr(record.tokens, name) for name in TOKEN_FIELDS}
+    if record.verdict:
+        out["verdict"] = {
+            "kind": record.verdict.kind.value,
+            "until": record.verdict.until.isoformat() if record.verdict.until else None,
+            "scope": record.verdict.scope.value,
+            "reason": record.verdict.reason,
+        }
+    return out
+
+
+TOKEN_FIELDS = ("total", "input", "output", "reasoning", "cache_read", "cache_write")
+
+
+def record_from_dict(data: dict[str, Any]) -> Record:
+    """The record that `record_to_dict` wrote.
+
+    Raises:
+        ValueError: a field is missing or of the wrong type.
+    """
+    try:
+        plain = {name: data[name] for name in (
+            "number", "run", "run_uid", "attempt", "candidate", "provider", "model", "session_id", "latency_ms",
+            "success", "cost_usd", "error", "id", "stalled", "final", "exit_code", "result", "completions") if name in data}
+        verdict = data.get("verdict")
+        return Record(
+            kind=RecordKind(data["kind"]),
+            at=_time(data["at"]),
+            started_at=_time(data["started_at"]) if data.get("started_at") else None,
+            end_class=EndClass(data["end_class"]) if data.get("end_class") else None,
+            tokens=TokenBreakdown(**{name: int(data["tokens"].get(name, 0)) for name in TOKEN_FIELDS})
+            if data.get("tokens") else TokenBreakdown(),
+            verdict=Verdict(EndClass(verdict["kind"]), _time(verdict["until"]) if verdict.get("until") else None,
+                            Scope(verdict["scope"]), str(verdict["reason"])) if verdict else None,
+            **plain,
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a record: {error!r}") from error
+
+
+def _time(text: str) -> datetime:
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError(f"a time needs a zone: {text}")
+    return at
+
+
+def batch_to_dict(batch: Batch) -> dict[str, Any]:
+    """Body of `POST /v1/events`."""
+    return {"source": batch.source, "namespace": batch.namespace, "route": batch.route,
+            "records": [record_to_dict(r) for r in batch.records]}
+
+
+def batch_from_dict(data: dict[str, Any]) -> Batch:
+    """The batch that `batch_to_dict` wrote.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    try:
+        return Batch(str(data["source"]), str(data["namespace"]), str(data["route"]),
+                     tuple(record_from_dict(r) for r in data["records"]))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a batch: {error!r}") from error

@@ -1,0 +1,1 @@
+"""What each LLM API speaks: requests, streams, usage, and what its errors mean."""

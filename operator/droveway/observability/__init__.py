@@ -1,0 +1,1 @@
+"""Names and set-up of metrics, traces and logs."""
