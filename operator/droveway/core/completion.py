@@ -1,0 +1,43 @@
+"""One model completion: what streams and gateways report, and what telemetry counts. Standard library only."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TokenBreakdown:
+    """Tokens of one completion, in disjoint buckets (R-C32). `total` is taken as given, never computed."""
+
+    total: int = 0
+    input: int = 0
+    output: int = 0
+    reasoning: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionEvent:
+    """One completion as its source told it. Nothing is refused here; the store normalises and counts (R-C6).
+
+    Attributes:
+        model: the bucket key, never normalised, perhaps empty.
+        session_id: the CLI's or the run's session.
+        completed_at: when it ended.
+        latency_ms: wall clock; None or ≤ 0 is unknown (R-T11).
+        success: whether the model answered.
+        tokens: what it used.
+        cost_usd: None when unknown, never 0 for that (R-T12).
+        error: what was said; a success may carry one too.
+        id: identity within the window; None counts every time (R-T4).
+    """
+
+    model: str
+    session_id: str
+    completed_at: datetime
+    latency_ms: float | None = None
+    success: bool = True
+    tokens: TokenBreakdown = field(default_factory=TokenBreakdown)
+    cost_usd: float | None = None
+    error: str | None = None
+    id: str | None = None
