@@ -1,0 +1,115 @@
+"""Lists, then watches, one kind with a label selector, and keeps a small piece of each object.
+
+A watch that breaks is taken up where it ended; one that is too old starts with a new list, and what vanished meanwhile is
+reported as gone (kopf's own indices keep such ghosts).
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+import aiohttp
+
+from droveway.api.errors import TryLater
+from droveway.cluster.client import ApiError, Cluster, Gone, Manifest
+from droveway.cluster.objects import Key, ResourceType, Store, key_of
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+OnChange = Callable[[Key, T | None, T | None], None]
+
+
+class Informer(Generic[T]):
+    """A local, always nearly current copy of the objects of one kind.
+
+    Args:
+        cluster: where they live.
+        what: their kind.
+        keep: what to remember of an object.
+        on_change: called with (key, before, after) for every change; None stands for absent.
+        label_selector: which objects.
+        namespaces: where; none means everywhere.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        what: ResourceType,
+        keep: Callable[[dict[str, Any]], T],
+        on_change: OnChange[T],
+        *,
+        label_selector: str | None = None,
+        namespaces: tuple[str, ...] = (),
+    ) -> None:
+        self._cluster, self._what, self._on_change = cluster, what, on_change
+        self._selector, self._namespaces = label_selector, namespaces or (None,)
+        self.store: Store[T] = Store(keep)
+        self.synced = asyncio.Event()
+        self._pending = len(self._namespaces)
+
+    def get(self, key: Key) -> T | None:
+        """The object as last seen."""
+        return self.store.get(key)
+
+    async def run(self) -> None:
+        """Follows the objects until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for namespace in self._namespaces:
+                group.create_task(self._follow(namespace))
+
+    def put(self, manifest: Manifest) -> None:
+        """Takes the answer to a write of ours."""
+        self._take(manifest)
+
+    async def _follow(self, namespace: str | None) -> None:
+        version, delay, listed = "", 0.0, False
+        while True:
+            try:
+                if not version:
+                    version = await self._relist(namespace)
+                    if not listed:
+                        listed = True
+                        self._pending -= 1
+                        if not self._pending:
+                            self.synced.set()
+                version = await self._watch(namespace, version)
+                delay = 0.0
+            except Gone:
+                version = ""
+            except (ApiError, TryLater, aiohttp.ClientError, TimeoutError) as error:
+                delay = min(30.0, delay * 2 or 0.5)
+                log.warning("watch of %s: %r; again in %.1f s", self._what.plural, error, delay)
+                await asyncio.sleep(delay)
+
+    async def _relist(self, namespace: str | None) -> str:
+        found, version = await self._cluster.list(self._what, namespace, self._selector)
+        seen = {key_of(m) for m in found}
+        for key in self.store.keys():
+            if key not in seen and namespace in (None, key.namespace):
+                before = self.store.get(key)
+                self.store.evict(key)
+                self._on_change(key, before, None)
+        for manifest in found:
+            self._take(manifest)
+        return version
+
+    async def _watch(self, namespace: str | None, version: str) -> str:
+        async for event in self._cluster.watch(self._what, version, namespace, self._selector):
+            manifest = event["object"]
+            version = manifest["metadata"]["resourceVersion"]
+            if event["type"] == "DELETED":
+                key = key_of(manifest)
+                before = self.store.get(key)
+                if self.store.remove(manifest):
+                    self._on_change(key, before, None)
+            elif event["type"] != "BOOKMARK":
+                self._take(manifest)
+        return version
+
+    def _take(self, manifest: Manifest) -> None:
+        key = key_of(manifest)
+        before = self.store.get(key)
+        if self.store.put(manifest):
+            self._on_change(key, before, self.store.get(key))
