@@ -61,4 +61,4 @@ OPERATOR_PORT = 8000
 GATEWAY_PORT = 8099
 
 # Scheme of the run key that an agent presents to the gateway: `dwk-<run uid>-<attempt>-<mac>`.
-RUN_KEY_PREFIX = "dwk-"  # noqa: S105 - a prefix, not a secret
+RUN_KEY_PREFIX = "dwk-"

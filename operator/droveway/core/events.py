@@ -18,7 +18,9 @@ class RecordKind(StrEnum):
     """What a record tells."""
 
     COMPLETION = "completion"  # one upstream model call ended, well or badly
-    EXHAUSTED = "exhausted"  # gateway: no candidate was left for a request of this attempt; verdict.until = earliest reset
+    EXHAUSTED = (
+        "exhausted"  # gateway: no candidate was left for a request of this attempt; verdict.until = earliest reset
+    )
     REPORT = "report"  # sidecar: session, result, the CLI's own verdict, a stall
 
 
@@ -80,8 +82,24 @@ class Batch:
 def record_to_dict(record: Record) -> dict[str, Any]:
     """The record as JSON values; fields at their default are left out."""
     out: dict[str, Any] = {"number": record.number, "kind": record.kind.value, "at": record.at.isoformat()}
-    for name in ("run", "run_uid", "attempt", "candidate", "provider", "model", "session_id", "latency_ms", "cost_usd",
-                 "error", "id", "stalled", "final", "exit_code", "result", "completions"):
+    for name in (
+        "run",
+        "run_uid",
+        "attempt",
+        "candidate",
+        "provider",
+        "model",
+        "session_id",
+        "latency_ms",
+        "cost_usd",
+        "error",
+        "id",
+        "stalled",
+        "final",
+        "exit_code",
+        "result",
+        "completions",
+    ):
         if (value := getattr(record, name)) not in (None, "", False):
             out[name] = value
     if not record.success:
@@ -112,9 +130,30 @@ def record_from_dict(data: dict[str, Any]) -> Record:
         ValueError: a field is missing or of the wrong type.
     """
     try:
-        plain = {name: data[name] for name in (
-            "number", "run", "run_uid", "attempt", "candidate", "provider", "model", "session_id", "latency_ms",
-            "success", "cost_usd", "error", "id", "stalled", "final", "exit_code", "result", "completions") if name in data}
+        plain = {
+            name: data[name]
+            for name in (
+                "number",
+                "run",
+                "run_uid",
+                "attempt",
+                "candidate",
+                "provider",
+                "model",
+                "session_id",
+                "latency_ms",
+                "success",
+                "cost_usd",
+                "error",
+                "id",
+                "stalled",
+                "final",
+                "exit_code",
+                "result",
+                "completions",
+            )
+            if name in data
+        }
         verdict = data.get("verdict")
         return Record(
             kind=RecordKind(data["kind"]),
@@ -122,9 +161,16 @@ def record_from_dict(data: dict[str, Any]) -> Record:
             started_at=_time(data["started_at"]) if data.get("started_at") else None,
             end_class=EndClass(data["end_class"]) if data.get("end_class") else None,
             tokens=TokenBreakdown(**{name: int(data["tokens"].get(name, 0)) for name in TOKEN_FIELDS})
-            if data.get("tokens") else TokenBreakdown(),
-            verdict=Verdict(EndClass(verdict["kind"]), _time(verdict["until"]) if verdict.get("until") else None,
-                            Scope(verdict["scope"]), str(verdict["reason"])) if verdict else None,
+            if data.get("tokens")
+            else TokenBreakdown(),
+            verdict=Verdict(
+                EndClass(verdict["kind"]),
+                _time(verdict["until"]) if verdict.get("until") else None,
+                Scope(verdict["scope"]),
+                str(verdict["reason"]),
+            )
+            if verdict
+            else None,
             **plain,
         )
     except (KeyError, TypeError, AttributeError) as error:
@@ -140,8 +186,12 @@ def _time(text: str) -> datetime:
 
 def batch_to_dict(batch: Batch) -> dict[str, Any]:
     """Body of `POST /v1/events`."""
-    return {"source": batch.source, "namespace": batch.namespace, "route": batch.route,
-            "records": [record_to_dict(r) for r in batch.records]}
+    return {
+        "source": batch.source,
+        "namespace": batch.namespace,
+        "route": batch.route,
+        "records": [record_to_dict(r) for r in batch.records],
+    }
 
 
 def batch_from_dict(data: dict[str, Any]) -> Batch:
@@ -151,7 +201,11 @@ def batch_from_dict(data: dict[str, Any]) -> Batch:
         ValueError: it is not one.
     """
     try:
-        return Batch(str(data["source"]), str(data["namespace"]), str(data["route"]),
-                     tuple(record_from_dict(r) for r in data["records"]))
+        return Batch(
+            str(data["source"]),
+            str(data["namespace"]),
+            str(data["route"]),
+            tuple(record_from_dict(r) for r in data["records"]),
+        )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a batch: {error!r}") from error

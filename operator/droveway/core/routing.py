@@ -86,8 +86,12 @@ def is_limited(c: CandidateView, now: datetime) -> Objection | None:
     """Its quota is spent. Limited is not eligible."""
     if c.limited_until is None or c.limited_until <= now:
         return None
-    return Objection(c.name, c.limit_kind or "Limited", f"{c.provider} is limited until {c.limited_until:%Y-%m-%dT%H:%M:%SZ}",
-                     c.limited_until)
+    return Objection(
+        c.name,
+        c.limit_kind or "Limited",
+        f"{c.provider} is limited until {c.limited_until:%Y-%m-%dT%H:%M:%SZ}",
+        c.limited_until,
+    )
 
 
 def is_open(c: CandidateView, now: datetime) -> Objection | None:
@@ -95,10 +99,17 @@ def is_open(c: CandidateView, now: datetime) -> Objection | None:
     if c.circuit_allows:
         return None
     until = f" until {c.circuit_until:%Y-%m-%dT%H:%M:%SZ}" if c.circuit_until else ""
-    return Objection(c.name, "CircuitOpen", f"{c.provider}/{c.model} failed repeatedly; left alone{until}", c.circuit_until)
+    return Objection(
+        c.name, "CircuitOpen", f"{c.provider}/{c.model} failed repeatedly; left alone{until}", c.circuit_until
+    )
 
 
-OBJECTIONS: tuple[Callable[[CandidateView, datetime], Objection | None], ...] = (is_not_ready, is_unfit, is_limited, is_open)
+OBJECTIONS: tuple[Callable[[CandidateView, datetime], Objection | None], ...] = (
+    is_not_ready,
+    is_unfit,
+    is_limited,
+    is_open,
+)
 
 
 def first_objection(c: CandidateView, now: datetime) -> Objection | None:
@@ -143,7 +154,9 @@ def choose(candidates: Sequence[CandidateView], prefer: Preference, now: datetim
         return Choice(None, _why_none(rejected), tuple(rejected), min(waits, default=None))
     ranked = _rank(eligible, prefer)
     best = ranked[0]
-    others = tuple(Objection(c.name, "NotPreferred", f"{prefer.strategy.value} ranks {best.name} first") for c in ranked[1:])
+    others = tuple(
+        Objection(c.name, "NotPreferred", f"{prefer.strategy.value} ranks {best.name} first") for c in ranked[1:]
+    )
     return Choice(best, _why(best, prefer, rejected), (*rejected, *others))
 
 
@@ -152,7 +165,9 @@ def _rank(eligible: list[CandidateView], prefer: Preference) -> list[CandidateVi
         case Strategy.PRIORITY:
             return sorted(eligible, key=lambda c: c.priority)
         case Strategy.LOWEST_LATENCY:
-            return sorted(eligible, key=lambda c: ((c.latency_ms or _NEUTRAL_LATENCY_MS) / c.expected_success, c.priority))
+            return sorted(
+                eligible, key=lambda c: ((c.latency_ms or _NEUTRAL_LATENCY_MS) / c.expected_success, c.priority)
+            )
         case Strategy.LOWEST_COST:
             return sorted(eligible, key=lambda c: (c.price is None, (c.price or 0.0) / c.expected_success, c.priority))
         case Strategy.WEIGHTED:

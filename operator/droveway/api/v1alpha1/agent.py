@@ -21,8 +21,12 @@ class EnvVar(Wire):
 class Resources(Wire):
     """Requests and limits of the agent's container."""
 
-    requests: Annotated[dict[ResourceName, Annotated[Quantity, Field(json_schema_extra=QUANTITY)]], Field(max_length=3)] = {}
-    limits: Annotated[dict[ResourceName, Annotated[Quantity, Field(json_schema_extra=QUANTITY)]], Field(max_length=3)] = {}
+    requests: Annotated[
+        dict[ResourceName, Annotated[Quantity, Field(json_schema_extra=QUANTITY)]], Field(max_length=3)
+    ] = {}
+    limits: Annotated[
+        dict[ResourceName, Annotated[Quantity, Field(json_schema_extra=QUANTITY)]], Field(max_length=3)
+    ] = {}
 
 
 class AgentSpec(Wire):
@@ -30,30 +34,65 @@ class AgentSpec(Wire):
 
     model_config = Wire.model_config | {
         "json_schema_extra": rules(
-            rule("self.cli != 'custom' || (has(self.command) && size(self.command) > 0)",
-                 "a custom agent needs spec.command: the argv to run, with $(PROMPT) and $(MODEL)", ".command"),
-            rule("self.cli == 'custom' || !has(self.command) || size(self.command) == 0",
-                 "spec.command is for cli: custom only; use spec.args to add arguments to a known CLI", ".command"),
+            rule(
+                "self.cli != 'custom' || (has(self.command) && size(self.command) > 0)",
+                "a custom agent needs spec.command: the argv to run, with $(PROMPT) and $(MODEL)",
+                ".command",
+            ),
+            rule(
+                "self.cli == 'custom' || !has(self.command) || size(self.command) == 0",
+                "spec.command is for cli: custom only; use spec.args to add arguments to a known CLI",
+                ".command",
+            ),
         )
     }
 
     cli: Annotated[Cli, Field(description="Which command line speaks in the pod; `custom` runs spec.command.")]
-    image: Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\s]+$",
-                                description="Image that holds the CLI, a POSIX shell and setsid.")]
-    image_pull_policy: Annotated[Literal["Always", "IfNotPresent", "Never"], Field(description="As in a pod.")] = "IfNotPresent"
-    command: Annotated[list[Argument], Field(max_length=64, json_schema_extra=ATOMIC,
-                                             description="cli: custom only. argv; $(PROMPT) and $(MODEL) are replaced.")] = []
-    args: Annotated[list[Argument], Field(max_length=64, json_schema_extra=ATOMIC,
-                                          description="Arguments added to the CLI's own.")] = []
-    env: Annotated[list[EnvVar], Field(max_length=64, json_schema_extra=list_map("name"),
-                                       description="Plain variables of the agent's container.")] = []
+    image: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=512,
+            pattern=r"^[^\s]+$",
+            description="Image that holds the CLI, a POSIX shell and setsid.",
+        ),
+    ]
+    image_pull_policy: Annotated[Literal["Always", "IfNotPresent", "Never"], Field(description="As in a pod.")] = (
+        "IfNotPresent"
+    )
+    command: Annotated[
+        list[Argument],
+        Field(
+            max_length=64,
+            json_schema_extra=ATOMIC,
+            description="cli: custom only. argv; $(PROMPT) and $(MODEL) are replaced.",
+        ),
+    ] = []
+    args: Annotated[
+        list[Argument], Field(max_length=64, json_schema_extra=ATOMIC, description="Arguments added to the CLI's own.")
+    ] = []
+    env: Annotated[
+        list[EnvVar],
+        Field(
+            max_length=64, json_schema_extra=list_map("name"), description="Plain variables of the agent's container."
+        ),
+    ] = []
     resources: Annotated[Resources, Field(description="Requests and limits of the agent's container.")] = Resources()
-    runtime_class_name: Annotated[str, Field(max_length=253, pattern=r"^$|^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$",
-                                             description="RuntimeClass of the pod, such as a sandbox.")] = ""
-    node_selector: Annotated[dict[str, Annotated[str, Field(max_length=63)]], Field(
-        max_length=16, description="Nodes that the pod may run on.")] = {}
-    tolerations: Annotated[list["Toleration"], Field(max_length=16, json_schema_extra=ATOMIC,
-                                                     description="Taints that the pod tolerates.")] = []
+    runtime_class_name: Annotated[
+        str,
+        Field(
+            max_length=253,
+            pattern=r"^$|^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$",
+            description="RuntimeClass of the pod, such as a sandbox.",
+        ),
+    ] = ""
+    node_selector: Annotated[
+        dict[str, Annotated[str, Field(max_length=63)]],
+        Field(max_length=16, description="Nodes that the pod may run on."),
+    ] = {}
+    tolerations: Annotated[
+        list["Toleration"], Field(max_length=16, json_schema_extra=ATOMIC, description="Taints that the pod tolerates.")
+    ] = []
 
 
 class Toleration(Wire):

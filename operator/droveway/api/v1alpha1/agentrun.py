@@ -34,9 +34,12 @@ class PromptFrom(Wire):
     """A prompt that is too long for the manifest, or kept apart from it."""
 
     model_config = Wire.model_config | {
-        "json_schema_extra": rules(rule(
-            "has(self.configMapKeyRef) != has(self.secretKeyRef)",
-            "set exactly one of spec.promptFrom.configMapKeyRef and spec.promptFrom.secretKeyRef"))
+        "json_schema_extra": rules(
+            rule(
+                "has(self.configMapKeyRef) != has(self.secretKeyRef)",
+                "set exactly one of spec.promptFrom.configMapKeyRef and spec.promptFrom.secretKeyRef",
+            )
+        )
     }
 
     config_map_key_ref: KeyRef | None = None
@@ -60,31 +63,40 @@ class Workspace(Wire):
     """Where the agent's files live."""
 
     model_config = Wire.model_config | {
-        "json_schema_extra": rules(rule(
-            "[has(self.volume), has(self.volumeClaimName), has(self.emptyDir)].filter(x, x).size() <= 1",
-            "set at most one of spec.workspace.volume, .volumeClaimName and .emptyDir"))
+        "json_schema_extra": rules(
+            rule(
+                "[has(self.volume), has(self.volumeClaimName), has(self.emptyDir)].filter(x, x).size() <= 1",
+                "set at most one of spec.workspace.volume, .volumeClaimName and .emptyDir",
+            )
+        )
     }
 
     volume: VolumeWorkspace | None = None
-    volume_claim_name: Annotated[ObjectName | None, Field(description="A claim of yours; it is never deleted by us.")] = None
+    volume_claim_name: Annotated[
+        ObjectName | None, Field(description="A claim of yours; it is never deleted by us.")
+    ] = None
     empty_dir: EmptyDirWorkspace | None = None
 
 
 class Budget(Wire):
     """What a run may use up; beyond it the attempt is ended and the run fails as BudgetExceeded."""
 
-    max_cost_usd: Annotated[Decimal | None, Field(description="Sum over all attempts. Unknown costs do not count.")] = None
+    max_cost_usd: Annotated[Decimal | None, Field(description="Sum over all attempts. Unknown costs do not count.")] = (
+        None
+    )
     max_tokens: Annotated[int | None, Field(ge=1, le=1_000_000_000_000, description="Sum over all attempts.")] = None
 
 
 class Retry(Wire):
     """What happens when an attempt ends badly."""
 
-    max_attempts: Annotated[int, Field(ge=1, le=100, description="Attempts that may fail by the agent's own fault.")] = 3
+    max_attempts: Annotated[
+        int, Field(ge=1, le=100, description="Attempts that may fail by the agent's own fault.")
+    ] = 3
     backoff_seconds: Annotated[int, Field(ge=1, le=3600, description="First pause; doubles, with jitter.")] = 10
-    on_limit: Annotated[OnLimit, Field(description="At a limit: go to the next candidate, wait for the same, or fail.")] = (
-        OnLimit.REROUTE
-    )
+    on_limit: Annotated[
+        OnLimit, Field(description="At a limit: go to the next candidate, wait for the same, or fail.")
+    ] = OnLimit.REROUTE
     max_reroutes: Annotated[int, Field(ge=0, le=1000, description="Moves to another candidate after a limit.")] = 10
 
 
@@ -94,31 +106,44 @@ class AgentRunSpec(Wire):
     model_config = Wire.model_config | {
         "json_schema_extra": rules(
             rule("has(self.prompt) != has(self.promptFrom)", "set exactly one of spec.prompt and spec.promptFrom"),
-            rule("!has(self.deadlineSeconds) || self.deadlineSeconds >= self.timeoutSeconds",
-                 "spec.deadlineSeconds bounds the whole run: it must be at least spec.timeoutSeconds", ".deadlineSeconds"),
-            rule("self.stallTimeoutSeconds <= self.timeoutSeconds",
-                 "spec.stallTimeoutSeconds must be at most spec.timeoutSeconds", ".stallTimeoutSeconds"),
+            rule(
+                "!has(self.deadlineSeconds) || self.deadlineSeconds >= self.timeoutSeconds",
+                "spec.deadlineSeconds bounds the whole run: it must be at least spec.timeoutSeconds",
+                ".deadlineSeconds",
+            ),
+            rule(
+                "self.stallTimeoutSeconds <= self.timeoutSeconds",
+                "spec.stallTimeoutSeconds must be at most spec.timeoutSeconds",
+                ".stallTimeoutSeconds",
+            ),
         )
     }
 
     agent_ref: Annotated[LocalRef | None, Field(description="Agent for candidates that name none of their own.")] = None
     route_ref: LocalRef
-    prompt: Annotated[str | None, Field(min_length=1, max_length=32_000, description="What the agent is asked to do.")] = None
+    prompt: Annotated[
+        str | None, Field(min_length=1, max_length=32_000, description="What the agent is asked to do.")
+    ] = None
     prompt_from: Annotated[PromptFrom | None, Field(description="A prompt kept elsewhere.")] = None
     workspace: Annotated[Workspace, Field(description="Default: emptyDir.")] = Workspace()
     budget: Annotated[Budget, Field(description="Default: none.")] = Budget()
     timeout_seconds: Annotated[int, Field(ge=1, le=604_800, description="Longest life of one attempt's pod.")] = 3600
-    deadline_seconds: Annotated[int | None, Field(ge=1, le=2_592_000, description="Longest life of the whole run, "
-                                                  "waiting included.")] = None
+    deadline_seconds: Annotated[
+        int | None, Field(ge=1, le=2_592_000, description="Longest life of the whole run, waiting included.")
+    ] = None
     stall_timeout_seconds: Annotated[int, Field(ge=1, le=604_800, description="Longest silence of the agent.")] = 900
     retry: Annotated[Retry, Field(description="Retries and reroutes.")] = Retry()
-    suspend: Annotated[bool, Field(description="True ends the attempt and starts none until it is false again.")] = False
+    suspend: Annotated[bool, Field(description="True ends the attempt and starts none until it is false again.")] = (
+        False
+    )
     cancel: Annotated[bool, Field(description="True ends the run for good.")] = False
     priority: Annotated[int, Field(ge=-1000, le=1000, description="Higher goes first when runs wait for a slot.")] = 0
-    ttl_seconds_after_success: Annotated[int | None, Field(ge=0, le=31_536_000, description="Deletes it so long after "
-                                                           "it succeeded.")] = None
-    ttl_seconds_after_failure: Annotated[int | None, Field(ge=0, le=31_536_000, description="Deletes it so long after "
-                                                           "it failed.")] = None
+    ttl_seconds_after_success: Annotated[
+        int | None, Field(ge=0, le=31_536_000, description="Deletes it so long after it succeeded.")
+    ] = None
+    ttl_seconds_after_failure: Annotated[
+        int | None, Field(ge=0, le=31_536_000, description="Deletes it so long after it failed.")
+    ] = None
 
 
 class ModelUsage(Wire):
@@ -137,8 +162,10 @@ class Usage(Wire):
 
     tokens: TokensStatus = TokensStatus()
     cost_usd: Decimal | None = None
-    cost_source: Annotated[Literal["Unknown", "PriceList", "Agent", "Mixed"], Field(
-        description="Where the cost comes from; Unknown when no completion had a price.")] = "Unknown"
+    cost_source: Annotated[
+        Literal["Unknown", "PriceList", "Agent", "Mixed"],
+        Field(description="Where the cost comes from; Unknown when no completion had a price."),
+    ] = "Unknown"
     completions: Annotated[int, Field(ge=0)] = 0
     by_model: Annotated[list[ModelUsage], Field(max_length=16, json_schema_extra=list_map("provider", "model"))] = []
 
@@ -184,7 +211,9 @@ class Attempt(Wire):
     start_time: Time
     end_time: Time | None = None
     exit_code: Annotated[int, Field(ge=-255, le=255)] | None = None
-    end_class: Annotated[EndClass | None, Field(alias="class", description="Set without endTime: it is being ended.")] = None
+    end_class: Annotated[
+        EndClass | None, Field(alias="class", description="Set without endTime: it is being ended.")
+    ] = None
     message: Message = ""
 
 
@@ -201,8 +230,9 @@ class AgentRunStatus(Wire):
     observed_generation: Annotated[int, Field(ge=0)] | None = None
     conditions: Annotated[list[Condition], Field(max_length=8, json_schema_extra=list_map("type"))] = []
     route: RouteChoice | None = None
-    attempts: Annotated[list[Attempt], Field(max_length=10, json_schema_extra=list_map("number"),
-                                             description="The last ten.")] = []
+    attempts: Annotated[
+        list[Attempt], Field(max_length=10, json_schema_extra=list_map("number"), description="The last ten.")
+    ] = []
     attempt_count: Annotated[int, Field(ge=0, description="All attempts.")] = 0
     failed_count: Annotated[int, Field(ge=0, description="Attempts that counted against retry.maxAttempts.")] = 0
     interrupted_count: Annotated[int, Field(ge=0, description="Attempts lost to eviction or image pulls.")] = 0
@@ -232,7 +262,9 @@ class AgentRun(Resource):
         column("Reroutes", ".status.rerouteCount", "Moves to another candidate.", kind="integer", priority=1),
         column("Why", ".status.route.reason", "Why it is on that candidate.", priority=1),
         column("Until", ".status.nextEligibleTime", "When it goes on by itself.", priority=1),
-        column("Message", '.status.conditions[?(@.type=="Succeeded")].message', "What was seen, what to do.", priority=1),
+        column(
+            "Message", '.status.conditions[?(@.type=="Succeeded")].message', "What was seen, what to do.", priority=1
+        ),
         AGE,
     )
 

@@ -27,11 +27,20 @@ LimitKind = Literal["SubscriptionLimit", "RateLimited", "BalanceExhausted"]
 class Limits(Wire):
     """How limits of this provider are recognised beyond the built-in rules."""
 
-    default_seconds: Annotated[int, Field(ge=1, le=691_200, description="How long a subscription limit lasts when the "
-                                          "answer states no reset time.")] = 3600
-    signatures: Annotated[list[Annotated[str, Field(min_length=3, max_length=256)]], Field(
-        max_length=16, json_schema_extra=ATOMIC,
-        description="Extra regular expressions over error texts; a match is a subscription limit.")] = []
+    default_seconds: Annotated[
+        int,
+        Field(
+            ge=1, le=691_200, description="How long a subscription limit lasts when the answer states no reset time."
+        ),
+    ] = 3600
+    signatures: Annotated[
+        list[Annotated[str, Field(min_length=3, max_length=256)]],
+        Field(
+            max_length=16,
+            json_schema_extra=ATOMIC,
+            description="Extra regular expressions over error texts; a match is a subscription limit.",
+        ),
+    ] = []
 
 
 class ModelProviderSpec(Wire):
@@ -39,26 +48,56 @@ class ModelProviderSpec(Wire):
 
     model_config = Wire.model_config | {
         "json_schema_extra": rules(
-            rule("self.access == 'Direct' || (has(self.baseURL) && size(self.baseURL) > 0)",
-                 "a Gateway provider needs spec.baseURL: the address that the gateway sends requests to", ".baseURL"),
-            rule("self.access == 'Gateway' || self.dialect == 'Anthropic'",
-                 "access Direct is for logins that do not rotate: today only dialect Anthropic (claude)", ".access"),
-            rule("self.access == 'Gateway' || has(self.credentialsRef)",
-                 "a Direct provider needs spec.credentialsRef: the Secret that holds the CLI's login", ".credentialsRef"),
+            rule(
+                "self.access == 'Direct' || (has(self.baseURL) && size(self.baseURL) > 0)",
+                "a Gateway provider needs spec.baseURL: the address that the gateway sends requests to",
+                ".baseURL",
+            ),
+            rule(
+                "self.access == 'Gateway' || self.dialect == 'Anthropic'",
+                "access Direct is for logins that do not rotate: today only dialect Anthropic (claude)",
+                ".access",
+            ),
+            rule(
+                "self.access == 'Gateway' || has(self.credentialsRef)",
+                "a Direct provider needs spec.credentialsRef: the Secret that holds the CLI's login",
+                ".credentialsRef",
+            ),
         )
     }
 
     dialect: Annotated[Dialect, Field(description="Which LLM API it speaks.")]
-    access: Annotated[Access, Field(description="Gateway: our gateway holds the key and calls. Direct: the official CLI "
-                                    "uses its own subscription login, and is only observed.")] = Access.GATEWAY
-    base_url: Annotated[str, Field(max_length=512, pattern=r"^$|^https?://[^\s?#@]+$",
-                                   description="Without the version path (`/v1`, `/v1beta`). No credentials in it.")] = ""
-    credentials_ref: Annotated[KeyRef | None, Field(description="Gateway: the API key. Direct: the login, mounted only "
-                                                    "into the official CLI's pod.")] = None
-    quota_group: Annotated[Name | None, Field(description="Providers that share one limit share this name. "
-                                              "Default: the provider's own name.")] = None
-    max_in_flight: Annotated[int, Field(ge=1, le=10_000, description="Gateway: concurrent upstream requests per gateway "
-                                        "replica. Direct: concurrent pods.")] = 32
+    access: Annotated[
+        Access,
+        Field(
+            description="Gateway: our gateway holds the key and calls. Direct: the official CLI "
+            "uses its own subscription login, and is only observed."
+        ),
+    ] = Access.GATEWAY
+    base_url: Annotated[
+        str,
+        Field(
+            max_length=512,
+            pattern=r"^$|^https?://[^\s?#@]+$",
+            description="Without the version path (`/v1`, `/v1beta`). No credentials in it.",
+        ),
+    ] = ""
+    credentials_ref: Annotated[
+        KeyRef | None,
+        Field(description="Gateway: the API key. Direct: the login, mounted only into the official CLI's pod."),
+    ] = None
+    quota_group: Annotated[
+        Name | None,
+        Field(description="Providers that share one limit share this name. Default: the provider's own name."),
+    ] = None
+    max_in_flight: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=10_000,
+            description="Gateway: concurrent upstream requests per gateway replica. Direct: concurrent pods.",
+        ),
+    ] = 32
     limits: Annotated[Limits, Field(description="How limits are recognised.")] = Limits()
 
 

@@ -25,11 +25,20 @@ class Candidate(Wire):
 
     name: Name
     provider_ref: LocalRef
-    model: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\s]+$",
-                                description="As the provider spells it; replaces the model of the request.")]
+    model: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=256,
+            pattern=r"^[^\s]+$",
+            description="As the provider spells it; replaces the model of the request.",
+        ),
+    ]
     weight: Annotated[int, Field(ge=0, le=1000, description="Share under strategy Weighted; 0 takes no share.")] = 1
     priority: Annotated[int, Field(ge=0, le=1000, description="Lower comes first; ties keep the list's order.")] = 0
-    agent_ref: Annotated[LocalRef | None, Field(description="Agent that can use this model. Default: the run's.")] = None
+    agent_ref: Annotated[LocalRef | None, Field(description="Agent that can use this model. Default: the run's.")] = (
+        None
+    )
 
 
 class CircuitBreakerSpec(Wire):
@@ -38,14 +47,18 @@ class CircuitBreakerSpec(Wire):
     failure_threshold: Annotated[int, Field(ge=1, le=1000, description="Outages in a row that open the breaker.")] = 3
     cooldown_seconds: Annotated[int, Field(ge=1, le=86_400, description="How long it stays open.")] = 30
     success_threshold: Annotated[int, Field(ge=1, le=1000, description="Probes that must succeed to close it.")] = 1
-    half_open_max_probes: Annotated[int, Field(ge=1, le=100, description="Requests or runs at once while half-open.")] = 1
+    half_open_max_probes: Annotated[
+        int, Field(ge=1, le=100, description="Requests or runs at once while half-open.")
+    ] = 1
 
 
 class TelemetrySpec(Wire):
     """What the per-model summaries cover."""
 
     window_seconds: Annotated[int, Field(ge=60, le=604_800, description="Length of the sliding window.")] = 3600
-    stale_seconds: Annotated[int, Field(ge=1, le=604_800, description="Age from which telemetry no longer ranks.")] = 600
+    stale_seconds: Annotated[int, Field(ge=1, le=604_800, description="Age from which telemetry no longer ranks.")] = (
+        600
+    )
 
 
 class ModelRouteSpec(Wire):
@@ -53,11 +66,13 @@ class ModelRouteSpec(Wire):
 
     strategy: Annotated[Strategy, Field(description="How eligible candidates are ranked.")] = Strategy.PRIORITY
     candidates: Annotated[list[Candidate], Field(min_length=1, max_length=16, json_schema_extra=list_map("name"))]
-    circuit_breaker: Annotated[CircuitBreakerSpec, Field(description="One breaker per candidate.")] = CircuitBreakerSpec()
-    telemetry: Annotated[TelemetrySpec, Field(description="Window of the summaries.")] = TelemetrySpec()
-    on_exhausted: Annotated[OnExhausted, Field(description="Nothing eligible: wait for the earliest reset, or fail.")] = (
-        OnExhausted.WAIT
+    circuit_breaker: Annotated[CircuitBreakerSpec, Field(description="One breaker per candidate.")] = (
+        CircuitBreakerSpec()
     )
+    telemetry: Annotated[TelemetrySpec, Field(description="Window of the summaries.")] = TelemetrySpec()
+    on_exhausted: Annotated[
+        OnExhausted, Field(description="Nothing eligible: wait for the earliest reset, or fail.")
+    ] = OnExhausted.WAIT
 
 
 class CircuitStatus(Wire):
@@ -68,7 +83,9 @@ class CircuitStatus(Wire):
     successes: Annotated[int, Field(ge=0)] = 0
     opened_time: Time | None = None
     open_until_time: Time | None = None
-    probe_times: Annotated[list[Time], Field(max_length=100, json_schema_extra={"x-kubernetes-list-type": "atomic"})] = []
+    probe_times: Annotated[
+        list[Time], Field(max_length=100, json_schema_extra={"x-kubernetes-list-type": "atomic"})
+    ] = []
 
 
 class TokensStatus(Wire):
