@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from droveway.api.enums import EndClass
-from droveway.core.telemetry import TokenBreakdown
+from droveway.core.completion import TokenBreakdown
 from droveway.core.verdict import Scope, Verdict
 
 
@@ -100,7 +100,7 @@ def record_to_dict(record: Record) -> dict[str, Any]:
         "result",
         "completions",
     ):
-        if (value := getattr(record, name)) not in (None, "", False):
+        if (value := getattr(record, name)) is not None and value is not False and value != "":  # 0 is a value
             out[name] = value
     if not record.success:
         out["success"] = False
