@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,24 +9,10 @@ from droveway.api import names
 from droveway.api.errors import DrovewayError
 from droveway.cluster.client import Cluster
 from droveway.cluster.objects import EVENTS
+from droveway.core.notes import Note
 
 log = logging.getLogger(__name__)
 _NOTE_LENGTH = 1024  # the API's own bound
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """Something worth an Event.
-
-    Attributes:
-        reason: CamelCase, of `api.enums`.
-        message: one sentence for people; no prompt, no secret.
-        warning: somebody should look.
-    """
-
-    reason: str
-    message: str
-    warning: bool = False
 
 
 async def record(cluster: Cluster, kind: str, metadata: dict[str, Any], note: Note, now: datetime) -> None:

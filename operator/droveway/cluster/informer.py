@@ -86,7 +86,7 @@ class Informer(Generic[T]):
     async def _relist(self, namespace: str | None) -> str:
         found, version = await self._cluster.list(self._what, namespace, self._selector)
         seen = {key_of(m) for m in found}
-        for key in self.store.keys():
+        for key in self.store:
             if key not in seen and namespace in (None, key.namespace):
                 before = self.store.get(key)
                 self.store.evict(key)

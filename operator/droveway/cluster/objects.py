@@ -122,9 +122,9 @@ class Store(Generic[T]):
         found = self._entries.get(key)
         return found.version if found else 0
 
-    def keys(self) -> list[Key]:
+    def __iter__(self) -> Iterator[Key]:
         """All known objects."""
-        return list(self._entries)
+        return iter(list(self._entries))
 
     def items(self) -> Iterator[tuple[Key, T]]:
         """All known objects with their state."""

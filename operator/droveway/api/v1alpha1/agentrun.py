@@ -235,6 +235,7 @@ class AgentRunStatus(Wire):
     ] = []
     attempt_count: Annotated[int, Field(ge=0, description="All attempts.")] = 0
     failed_count: Annotated[int, Field(ge=0, description="Attempts that counted against retry.maxAttempts.")] = 0
+    limited_count: Annotated[int, Field(ge=0, description="Attempts ended by a limit or an outage; see maxReroutes.")] = 0
     interrupted_count: Annotated[int, Field(ge=0, description="Attempts lost to eviction or image pulls.")] = 0
     reroutes: Annotated[list[Reroute], Field(max_length=10, json_schema_extra=ATOMIC, description="The last ten.")] = []
     reroute_count: Annotated[int, Field(ge=0, description="Moves after a limit or an outage.")] = 0

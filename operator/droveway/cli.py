@@ -1,0 +1,60 @@
+"""The command line; the only reader of argv. Each command imports what it needs, so that a small one starts fast."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from droveway import __version__
+from droveway.api.errors import UserMustAct
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+                  help="Keeps a fleet of AI coding agents working when a model provider is spent, broken or slow.")
+
+
+def main() -> None:
+    """Runs a command; an error that the user can mend is one line, not a traceback."""
+    try:
+        app()
+    except UserMustAct as error:
+        sys.exit(f"droveway: {error}")
+
+
+@app.command()
+def operator() -> None:
+    """Run the operator against the cluster of KUBECONFIG or of this pod. Settings: DROVEWAY_…"""
+    from droveway.controllers.operator import serve  # noqa: PLC0415 - see the module's docstring
+    from droveway.observability.logging import setup_logging  # noqa: PLC0415
+    from droveway.settings import OperatorSettings  # noqa: PLC0415
+
+    settings = OperatorSettings()
+    setup_logging(settings.log_level)
+    asyncio.run(serve(settings))
+
+
+@app.command()
+def crds(directory: Annotated[Path | None, typer.Option(help="Write one file per kind there.")] = None) -> None:
+    """Print the custom resource definitions, or write them to a directory."""
+    from droveway.api.crd import render  # noqa: PLC0415
+
+    for name, text in render().items():
+        if directory:
+            (directory / name).write_text(text, encoding="utf-8")
+        else:
+            typer.echo(text)
+
+
+@app.command()
+def mockllm(port: int = 9100, host: str = "127.0.0.1", log: str | None = None) -> None:
+    """Run the mock provider of demos and tests. `--log -` prints every call."""
+    from droveway.mockllm import serve  # noqa: PLC0415
+
+    serve(host, port, log)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)

@@ -1,0 +1,54 @@
+"""kopf: it watches our own resources, and its handlers only tell the world. No change handlers, no annotations, no finalizers."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import kopf
+
+from droveway.api import names
+from droveway.cluster.access import Access
+from droveway.controllers.world import World
+
+_LOGIN_MINUTES = 10  # service-account tokens rotate; kopf logs in again after this
+
+
+def build_registry(world: World, access: Access) -> kopf.OperatorRegistry:
+    """The handlers, in a registry of their own."""
+    registry = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=registry)
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        return kopf.ConnectionInfo(
+            server=access.server,
+            ca_path=access.authority_file,
+            token=access.current_token() or None,
+            certificate_path=access.certificate_file,
+            private_key_path=access.key_file,
+            expiration=datetime.now(UTC) + timedelta(minutes=_LOGIN_MINUTES),
+        )
+
+    for plural in (names.MODEL_PROVIDERS, names.MODEL_ROUTES, names.AGENTS, names.AGENT_RUNS):
+        _watch(registry, world, plural)
+    return registry
+
+
+def _watch(registry: kopf.OperatorRegistry, world: World, plural: str) -> None:
+    @kopf.on.event(names.GROUP, names.VERSION, plural, registry=registry)
+    async def on_event(event: Any, **_: Any) -> None:
+        world.take(plural, event["type"], event["object"])
+
+
+def kopf_settings() -> kopf.OperatorSettings:
+    """What has to differ from kopf's defaults: bounded sockets, no Events of its own, no peering."""
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False
+    settings.scanning.disabled = True
+    settings.peering.standalone = True
+    settings.watching.server_timeout = 300  # an integer: it is put into the query as it is
+    settings.watching.client_timeout = 330
+    settings.watching.connect_timeout = 10
+    settings.networking.request_timeout = 30
+    settings.persistence.finalizer = f"{names.GROUP}/kopf"
+    settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=f"kopf.{names.GROUP}")
+    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=f"kopf.{names.GROUP}")
+    return settings

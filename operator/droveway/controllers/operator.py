@@ -1,0 +1,155 @@
+"""The operator process: its parts, and the order in which they start and stop."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Iterator
+
+import kopf
+import uvicorn
+
+from droveway.api.errors import UserMustAct
+from droveway.cluster.client import Cluster
+from droveway.cluster.lease import Lease
+from droveway.cluster.objects import Key
+from droveway.controllers.gather import Gatherer
+from droveway.controllers.handlers import build_registry, kopf_settings
+from droveway.controllers.ingest import build_app
+from droveway.controllers.ledger import Ledgers
+from droveway.controllers.providers import ProviderController
+from droveway.controllers.queue import KeyedQueue
+from droveway.controllers.resync import Resync
+from droveway.controllers.routes import RouteController
+from droveway.controllers.runs import RunController
+from droveway.controllers.secrets import NamespaceKeys, Sources
+from droveway.controllers.world import World
+from droveway.core.pod import PodSettings
+from droveway.settings import OperatorSettings
+
+log = logging.getLogger(__name__)
+
+LEASE = "droveway-operator"
+
+
+class _Stop(Exception):  # noqa: N818 - not an error: asked to end
+    """Somebody asked the process to end."""
+
+
+class _Server(uvicorn.Server):
+    """Signals are ours (and kopf's), not uvicorn's."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve(settings: OperatorSettings) -> None:
+    """Runs the operator until it is told to stop, or loses its Lease.
+
+    Raises:
+        UserMustAct: the set-up is incomplete.
+        LeaseLost: another process may act now.
+    """
+    master = _master_key(settings)
+    async with Cluster.connect("droveway-operator") as cluster:
+        operator = Operator(cluster, settings, master)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(operator.run())
+                group.create_task(_until_told())
+        except* _Stop:
+            log.info("stopped")
+        finally:
+            if operator.lease.held.is_set():
+                await operator.lease.release()
+
+
+def _master_key(settings: OperatorSettings) -> bytes:
+    try:
+        return settings.master_key_file.read_bytes().split(b"\n")[0].strip()
+    except OSError as error:
+        raise UserMustAct(f"DROVEWAY_MASTER_KEY_FILE: {error}; mount the Secret that the chart creates") from error
+
+
+async def _until_told() -> None:
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    await told.wait()
+    raise _Stop
+
+
+class Operator:
+    """The parts, wired."""
+
+    def __init__(self, cluster: Cluster, settings: OperatorSettings, master: bytes) -> None:
+        namespaces = tuple(settings.namespaces)
+        self._cluster, self._settings = cluster, settings
+        self.lease = Lease(cluster, settings.namespace, LEASE, settings.identity)
+        self.world = World(cluster, namespaces)
+        self._ready = asyncio.Event()
+        keys, sources = NamespaceKeys(cluster, master), Sources(cluster)
+        pods = PodSettings(settings.image, settings.operator_url, settings.gateway_url, settings.image_pull_policy)
+        self.ledgers = Ledgers(cluster, self.world, wake_run=self._wake_run, wake_route=self._wake_route,
+                               wake_provider=self._wake_provider)
+        gatherer = Gatherer(self.world, sources, self.ledgers, pods)
+        runs = RunController(cluster, self.world, gatherer, keys, pods)
+        routes = RouteController(cluster, self.world, self.ledgers)
+        providers = ProviderController(cluster, self.world, self.ledgers, sources,
+                                       allow_direct_base_url=settings.allow_direct_base_url)
+        self._runs = KeyedQueue("AgentRun", runs.reconcile, settings.workers)
+        self._routes = KeyedQueue("ModelRoute", routes.reconcile, 4)
+        self._providers = KeyedQueue("ModelProvider", providers.reconcile, 4)
+        self.world.wake_run, self.world.wake_route, self.world.wake_provider = (
+            self._wake_run, self._wake_route, self._wake_provider)
+        self._resync = Resync(cluster, self.world, namespaces, settings.resync_seconds)
+        self._app = build_app(
+            self.ledgers, self.world, cluster, keys,
+            gateway_account=f"system:serviceaccount:{settings.namespace}:{settings.gateway_account}",
+            active=self._ready.is_set, unhealthy=self._unhealthy)
+
+    async def run(self) -> None:
+        """Serves, waits for the Lease, then works until something ends."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._serve_http())
+            await self.lease.acquire()
+            group.create_task(self.lease.keep())
+            group.create_task(self.world.pods.run())
+            await self.world.pods.synced.wait()  # before any run is looked at: its pods are known
+            listed = asyncio.Event()
+            group.create_task(self._watch(listed))
+            await listed.wait()
+            await self.ledgers.load()
+            for queue in (self._providers, self._routes, self._runs):
+                group.create_task(queue.run())
+            group.create_task(self._resync.run())
+            self._ready.set()
+            log.info("ready: %d runs, %d pods", len(self.world.runs), len(self.world.pods.store))
+
+    async def _watch(self, listed: asyncio.Event) -> None:
+        """Lists our resources once so that nothing is decided on half a world; then kopf keeps them current."""
+        await self._resync.fill()
+        listed.set()
+        namespaces = self._settings.namespaces
+        await kopf.operator(
+            registry=build_registry(self.world, self._cluster.access), settings=kopf_settings(), standalone=True,
+            clusterwide=not namespaces, namespaces=namespaces)
+        raise _Stop
+
+    async def _serve_http(self) -> None:
+        config = uvicorn.Config(self._app, host=self._settings.host, port=self._settings.port, log_config=None,
+                                access_log=False, lifespan="off")
+        await _Server(config).serve()
+
+    def _unhealthy(self) -> str | None:
+        return self._resync.overdue() if self._ready.is_set() else None
+
+    def _wake_run(self, key: Key) -> None:
+        self._runs.wake(key)
+
+    def _wake_route(self, key: Key) -> None:
+        self._routes.wake(key)
+
+    def _wake_provider(self, key: Key) -> None:
+        self._providers.wake(key)

@@ -1,0 +1,100 @@
+"""A queue of keys: one pass per key at a time, wake-ups coalesce, failures back off with jitter, a pass may ask for a timer."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+from droveway.api.errors import TryLater
+from droveway.cluster.client import Conflict
+from droveway.cluster.objects import Key
+from droveway.controllers.metrics import PASS_FAILURES, PASS_SECONDS
+
+log = logging.getLogger(__name__)
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 60.0
+_CONFLICT_PAUSE = 0.02
+
+Reconcile = Callable[[Key], Awaitable[datetime | None]]
+
+
+class KeyedQueue:
+    """Runs `reconcile(key)` for every key that was woken.
+
+    Args:
+        name: for logs and metrics.
+        reconcile: one pass; returns when to look again, if ever.
+        workers: passes at once, over different keys.
+    """
+
+    def __init__(self, name: str, reconcile: Reconcile, workers: int = 16) -> None:
+        self._name, self._reconcile, self._workers = name, reconcile, workers
+        self._ready: asyncio.Queue[Key] = asyncio.Queue()
+        self._queued: set[Key] = set()
+        self._running: set[Key] = set()
+        self._again: set[Key] = set()
+        self._failures: dict[Key, int] = {}
+        self._timers: dict[Key, asyncio.TimerHandle] = {}
+
+    def wake(self, key: Key) -> None:
+        """Asks for a pass soon."""
+        if key in self._running:
+            self._again.add(key)
+        elif key not in self._queued:
+            self._queued.add(key)
+            self._ready.put_nowait(key)
+
+    async def run(self) -> None:
+        """Works until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._workers):
+                group.create_task(self._work())
+
+    def __len__(self) -> int:
+        return len(self._queued)
+
+    async def _work(self) -> None:
+        while True:
+            key = await self._ready.get()
+            self._queued.discard(key)
+            self._running.add(key)
+            self._cancel_timer(key)
+            pause = await self._pass(key)
+            self._running.discard(key)
+            if key in self._again:
+                self._again.discard(key)
+                self.wake(key)
+            elif pause is not None:
+                self._timers[key] = asyncio.get_running_loop().call_later(pause, self._on_timer, key)
+
+    async def _pass(self, key: Key) -> float | None:
+        """One pass; returns the seconds until the next one, if it wants one."""
+        try:
+            with PASS_SECONDS.labels(self._name).time():
+                wake_at = await self._reconcile(key)
+        except Conflict:
+            self._again.discard(key)  # the newer state may be here already; look again in a moment either way
+            return _CONFLICT_PAUSE
+        except TryLater as error:
+            return self._back_off(key, error, "try_later")
+        except Exception as error:
+            log.exception("%s %s/%s: this is a bug of ours", self._name, key.namespace, key.name)
+            return self._back_off(key, error, "bug")
+        self._failures.pop(key, None)
+        return None if wake_at is None else max(0.0, (wake_at - datetime.now(UTC)).total_seconds())
+
+    def _back_off(self, key: Key, error: Exception, kind: str) -> float:
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        pause: float = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(failures, 16)) * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
+        PASS_FAILURES.labels(self._name, kind).inc()
+        log.warning("%s %s/%s: %s; again in %.1f s", self._name, key.namespace, key.name, error, pause)
+        return pause
+
+    def _on_timer(self, key: Key) -> None:
+        self._timers.pop(key, None)
+        self.wake(key)
+
+    def _cancel_timer(self, key: Key) -> None:
+        if timer := self._timers.pop(key, None):
+            timer.cancel()

@@ -1,0 +1,78 @@
+"""Every few minutes everything is listed once: it proves that the watch missed nothing, and repairs what it did miss."""
+
+import asyncio
+import logging
+import time
+
+from droveway.api.errors import DrovewayError
+from droveway.cluster.client import Cluster
+from droveway.cluster.objects import AGENT_RUNS, AGENTS, MODEL_PROVIDERS, MODEL_ROUTES, ResourceType, key_of, version_of
+from droveway.controllers.metrics import RESYNC_DRIFT, RESYNC_TIME
+from droveway.controllers.world import World
+
+log = logging.getLogger(__name__)
+
+_KINDS = (MODEL_PROVIDERS, MODEL_ROUTES, AGENTS, AGENT_RUNS)
+_GRACE_SECONDS = 5.0  # what is newer than the list may just be on its way through the watch
+
+
+class Resync:
+    """The periodic listing.
+
+    Args:
+        seconds: period; `/healthz` fails after three without a success.
+    """
+
+    def __init__(self, cluster: Cluster, world: World, namespaces: tuple[str, ...], seconds: float) -> None:
+        self._cluster, self._world, self._namespaces, self._seconds = cluster, world, namespaces or (None,), seconds
+        self._last_success = time.monotonic()
+
+    def overdue(self) -> str | None:
+        """Why the process is not healthy, or None."""
+        age = time.monotonic() - self._last_success
+        return f"the last resync ended {age:.0f} s ago" if age > 3 * self._seconds else None
+
+    async def fill(self) -> None:
+        """The first listing."""
+        for what in _KINDS:
+            for namespace in self._namespaces:
+                for manifest in (await self._cluster.list(what, namespace))[0]:
+                    self._world.take(what.plural, None, manifest)
+
+    async def run(self) -> None:
+        """Lists for ever."""
+        while True:
+            await asyncio.sleep(self._seconds)
+            try:
+                for what in _KINDS:
+                    for namespace in self._namespaces:
+                        await self._compare(what, namespace)
+            except DrovewayError as error:
+                log.warning("resync: %s", error)
+            else:
+                self._last_success = time.monotonic()
+                RESYNC_TIME.set_to_current_time()
+
+    async def _compare(self, what: ResourceType, namespace: str | None) -> None:
+        store = self._world.store_of(what.plural)
+        known = {key: store.version(key) for key in store if namespace in (None, key.namespace)}
+        found, _ = await self._cluster.list(what, namespace)
+        await asyncio.sleep(0)
+        fresh = {key_of(m) for m in found}
+        late = [m for m in found if version_of(m) > store.version(key_of(m))]
+        ghosts = [key for key, version in known.items() if key not in fresh and store.version(key) == version]
+        if late or ghosts:
+            await asyncio.sleep(_GRACE_SECONDS)
+        for manifest in late:
+            if version_of(manifest) > store.version(key_of(manifest)):
+                self._drifted(what, f"{key_of(manifest)} was missed")
+                self._world.take(what.plural, None, manifest)
+        for key in ghosts:
+            if store.version(key) == known[key]:
+                self._drifted(what, f"{key} is gone")
+                store.evict(key)
+                self._world.changed(what.plural, key)
+
+    def _drifted(self, what: ResourceType, text: str) -> None:
+        RESYNC_DRIFT.labels(what.plural).inc()
+        log.warning("resync: %s %s", what.plural, text)

@@ -1,0 +1,143 @@
+"""One pass over one AgentRun: gather → decide → apply → report."""
+
+import logging
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from droveway.api import names
+from droveway.api.enums import ConditionType
+from droveway.api.errors import UserMustAct
+from droveway.api.v1alpha1 import AgentRun, AgentRunStatus
+from droveway.cluster import events
+from droveway.cluster.client import Cluster, Conflict, Manifest, Refused
+from droveway.cluster.objects import AGENT_RUNS, CLAIMS, PODS, Key
+from droveway.controllers.gather import Gatherer
+from droveway.controllers.metrics import ATTEMPTS, RUNS_FINISHED, SEEN_TO_POD, STATUS_WRITES
+from droveway.controllers.secrets import NamespaceKeys
+from droveway.controllers.world import FinishedRun, World
+from droveway.core.conditions import find
+from droveway.core.pod import PodSettings, attempt_pod, workspace_claim
+from droveway.core.run import decide, refused
+from droveway.core.snapshot import NewAttempt, Plan, Snapshot
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class RunController:
+    """Carries out what `core.run` decides."""
+
+    cluster: Cluster
+    world: World
+    gatherer: Gatherer
+    keys: NamespaceKeys
+    pods: PodSettings
+    written_at: dict[Key, datetime] = field(default_factory=dict)
+    first_seen: dict[Key, datetime] = field(default_factory=dict)
+
+    async def reconcile(self, key: Key) -> datetime | None:
+        """One pass; returns when to look again."""
+        run = self.world.runs.get(key)
+        now = datetime.now(UTC)
+        if run is None:
+            self._forget(key)
+            return None
+        if isinstance(run, FinishedRun):
+            self._forget(key)
+            return await self._expire(key, run, now)
+        self.first_seen.setdefault(key, now)
+        if run.metadata.deletion_timestamp:
+            return None  # the garbage collector takes pods and claim
+        seen = await self.gatherer.gather(run, self.written_at.get(key), now)
+        plan = decide(seen, now)
+        plan = await self._create(seen, plan, now)
+        await self._report(key, run, plan)
+        await self._delete(run, plan)
+        (self.world.waiting.add if plan.waiting else self.world.waiting.discard)(key)
+        return plan.wake_at
+
+    async def _expire(self, key: Key, run: FinishedRun, now: datetime) -> datetime | None:
+        if run.delete_at is None or now < run.delete_at:
+            return run.delete_at
+        await self.cluster.delete(AGENT_RUNS, *key, uid=run.uid)
+        return None
+
+    def _forget(self, key: Key) -> None:
+        self.written_at.pop(key, None)
+        self.first_seen.pop(key, None)
+        self.world.waiting.discard(key)
+
+    async def _create(self, seen: Snapshot, plan: Plan, now: datetime) -> Plan:
+        """Creates the pod, and before it what it mounts. Twice is once: the names are the attempt's."""
+        if (new := plan.create) is None:
+            return plan
+        run = seen.run
+        try:
+            role = self.gatherer.role(run, new.candidate.name)
+            await self.keys.ensure(run.metadata.namespace)
+            await self._ensure_claim(run)
+            await self._create_pod(run, new, attempt_pod(run, new, role, self.pods))
+        except (Refused, UserMustAct) as error:
+            return refused(seen, str(error), now)
+        key = Key(run.metadata.namespace, run.metadata.name)
+        if new.number == 1 and key in self.first_seen:
+            SEEN_TO_POD.observe((datetime.now(UTC) - self.first_seen[key]).total_seconds())
+        ATTEMPTS.labels(key.namespace, new.candidate.provider, new.candidate.model).inc()
+        return plan
+
+    async def _ensure_claim(self, run: AgentRun) -> None:
+        if run.status.attempt_count or not (claim := workspace_claim(run)):
+            return
+        try:
+            await self.cluster.create(CLAIMS, claim)
+        except Conflict:
+            log.debug("workspace of %s/%s is there already", run.metadata.namespace, run.metadata.name)
+
+    async def _create_pod(self, run: AgentRun, new: NewAttempt, pod: Manifest) -> None:
+        try:
+            self.world.pods.put(await self.cluster.create(PODS, pod))
+        except Conflict:
+            found = await self.cluster.get(PODS, run.metadata.namespace, new.pod_name)
+            if found is None:
+                raise
+            owners = {o["uid"] for o in found["metadata"].get("ownerReferences") or []}
+            if run.metadata.uid not in owners:
+                raise UserMustAct(f"a pod named {new.pod_name} that is not ours is in the way; delete it") from None
+            self.world.pods.put(found)
+
+    async def _report(self, key: Key, run: AgentRun, plan: Plan) -> None:
+        """One status write per pass, none when nothing changed; Events only for what really became true."""
+        if plan.status == run.status:
+            return
+        manifest = status_manifest(run, plan.status)
+        self.world.runs.put(await self.cluster.apply_status(AGENT_RUNS, manifest, names.MANAGER_STATUS))
+        self.written_at[key] = datetime.now(UTC)
+        STATUS_WRITES.labels("AgentRun").inc()
+        if plan.status.completion_time and (summary := find(plan.status.conditions, ConditionType.SUCCEEDED)):
+            RUNS_FINISHED.labels(key.namespace, summary.reason).inc()
+        meta = {"name": key.name, "namespace": key.namespace, "uid": run.metadata.uid}
+        for note in plan.notes:
+            await events.record(self.cluster, "AgentRun", meta, note, datetime.now(UTC))
+
+    async def _delete(self, run: AgentRun, plan: Plan) -> None:
+        for pod in plan.delete:
+            answer = await self.cluster.delete(PODS, run.metadata.namespace, pod.name, uid=pod.uid)
+            if answer and answer.get("kind") == "Pod":
+                self.world.pods.put(answer)
+        if plan.delete_run:
+            await self.cluster.delete(AGENT_RUNS, run.metadata.namespace, run.metadata.name, uid=run.metadata.uid)
+
+
+def status_manifest(run: AgentRun, status: AgentRunStatus) -> Manifest:
+    """The apply body. uid and resourceVersion make a stale writer fail instead of overwriting."""
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": "AgentRun",
+        "metadata": {
+            "name": run.metadata.name,
+            "namespace": run.metadata.namespace,
+            "uid": run.metadata.uid,
+            "resourceVersion": run.metadata.resource_version,
+        },
+        "status": status.to_wire(),
+    }

@@ -1,0 +1,91 @@
+"""Secrets and ConfigMaps, read one by one: never listed, never watched, their contents never kept longer than a minute."""
+
+import base64
+import contextlib
+import time
+from dataclasses import dataclass
+
+from droveway.api import names
+from droveway.cluster.client import Cluster, Conflict
+from droveway.cluster.objects import CONFIG_MAPS, SECRETS, Key, ResourceType
+from droveway.core.keys import namespace_key
+
+_FOUND_SECONDS = 60.0
+_MISSING_SECONDS = 3.0  # something waits for it
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    keys: frozenset[str] | None
+    at: float
+
+
+class Sources:
+    """Which keys Secrets and ConfigMaps have."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._reads: dict[tuple[str, Key], _Read] = {}
+
+    async def secret_keys(self, key: Key) -> frozenset[str] | None:
+        """Names of the Secret's keys; None when it does not exist."""
+        return await self._keys(SECRETS, key)
+
+    async def config_map_keys(self, key: Key) -> frozenset[str] | None:
+        """Names of the ConfigMap's keys; None when it does not exist."""
+        return await self._keys(CONFIG_MAPS, key)
+
+    async def _keys(self, what: ResourceType, key: Key) -> frozenset[str] | None:
+        known = self._reads.get((what.plural, key))
+        if known and time.monotonic() - known.at < (_MISSING_SECONDS if known.keys is None else _FOUND_SECONDS):
+            return known.keys
+        found = await self._cluster.get(what, *key)
+        keys = None if found is None else frozenset((found.get("data") or {}).keys())
+        self._reads[what.plural, key] = _Read(keys, time.monotonic())
+        return keys
+
+    def forget(self, namespace: str, name: str) -> None:
+        """Reads a Secret anew the next time."""
+        self._reads.pop((SECRETS.plural, Key(namespace, name)), None)
+
+
+class NamespaceKeys:
+    """The Secret of each namespace from which the keys of its runs are derived."""
+
+    def __init__(self, cluster: Cluster, master: bytes) -> None:
+        self._cluster, self._master = cluster, master
+        self._ensured: dict[str, float] = {}
+
+    def of(self, namespace: str) -> str:
+        """The namespace's key, hex."""
+        return namespace_key(self._master, namespace)
+
+    async def ensure(self, namespace: str) -> None:
+        """Makes the Secret be there and right; looks again every minute."""
+        if time.monotonic() - self._ensured.get(namespace, -_FOUND_SECONDS) < _FOUND_SECONDS:
+            return
+        wanted = base64.b64encode(self.of(namespace).encode()).decode()
+        found = await self._cluster.get(SECRETS, namespace, names.SECRET_NAMESPACE_KEY)
+        if found is None:
+            await self._create(namespace, wanted)
+        elif (data := found.get("data") or {}).get(names.KEY_CURRENT) != wanted:
+            found["data"] = {names.KEY_CURRENT: wanted} | (
+                {names.KEY_PREVIOUS: data[names.KEY_CURRENT]} if names.KEY_CURRENT in data else {}
+            )
+            await self._cluster.replace(SECRETS, found)
+        self._ensured[namespace] = time.monotonic()
+
+    async def _create(self, namespace: str, wanted: str) -> None:
+        manifest = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {
+                "name": names.SECRET_NAMESPACE_KEY,
+                "namespace": namespace,
+                "labels": {names.LABEL_MANAGED_BY: names.MANAGED_BY},
+            },
+            "type": "Opaque",
+            "data": {names.KEY_CURRENT: wanted},
+        }
+        with contextlib.suppress(Conflict):  # another pass of the same namespace was faster; it wrote the same
+            await self._cluster.create(SECRETS, manifest)

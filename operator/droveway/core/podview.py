@@ -1,0 +1,146 @@
+"""What we remember of an attempt's pod: enough to judge it, small enough to keep thousands."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from droveway.api import names
+from droveway.core.events import Record, record_from_dict
+
+_UNPULLABLE = frozenset(
+    {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
+)
+_EVICTIONS = frozenset(
+    {
+        "Evicted",
+        "Preempting",
+        "Preempted",
+        "NodeLost",
+        "NodeShutdown",
+        "Shutdown",
+        "Terminated",
+        "TerminatedByKubelet",
+        "NodeAffinity",
+        "UnexpectedAdmissionError",
+        "OutOfcpu",
+        "OutOfmemory",
+        "OutOfpods",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PodView:
+    """One pod of a run.
+
+    Attributes:
+        run_uid, attempt: whose pod it is; attempt counts from 1.
+        phase: as the API server says.
+        reason: why the pod as a whole ended (`Evicted`, `DeadlineExceeded`), or empty.
+        deleting: its deletion was asked for.
+        started_at, finished_at: of the agent's container.
+        exit_code: of the agent's container; 128 + n for signal n.
+        oom: the kernel killed the agent's container for its memory.
+        waiting: why a container cannot start (`ImagePullBackOff`, `CreateContainerConfigError`), or empty.
+        message: what the kubelet or a container said about it.
+        final: the sidecar's final record, from its termination message.
+    """
+
+    name: str
+    uid: str
+    run: str
+    run_uid: str
+    attempt: int
+    candidate: str
+    provider: str
+    model: str
+    phase: str
+    created_at: datetime
+    node: str = ""
+    reason: str = ""
+    deleting: bool = False
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    exit_code: int | None = None
+    oom: bool = False
+    waiting: str = ""
+    message: str = ""
+    final: Record | None = None
+
+    @property
+    def ended(self) -> bool:
+        """All its containers have ended."""
+        return self.phase in ("Succeeded", "Failed")
+
+    @property
+    def evicted(self) -> bool:
+        """The cluster took it away; not the agent's fault."""
+        return self.phase == "Failed" and self.reason in _EVICTIONS
+
+    @property
+    def unpullable(self) -> bool:
+        """An image cannot be had."""
+        return self.waiting in _UNPULLABLE
+
+
+def pod_view(pod: dict[str, Any]) -> PodView:
+    """The view of a pod manifest that carries our labels."""
+    meta, status = pod["metadata"], pod.get("status") or {}
+    labels, notes = meta.get("labels") or {}, meta.get("annotations") or {}
+    agent = _container(status.get("containerStatuses"), names.CONTAINER_AGENT)
+    sidecar = _container(status.get("initContainerStatuses"), names.CONTAINER_SIDECAR)
+    setup = _container(status.get("initContainerStatuses"), names.CONTAINER_SETUP)
+    state = agent.get("state") or {}
+    over, running = state.get("terminated") or {}, state.get("running") or {}
+    waiting = next(
+        (w for c in (setup, sidecar, agent) if (w := (c.get("state") or {}).get("waiting")) and w.get("reason")), {}
+    )
+    broken = (setup.get("state") or {}).get("terminated") or {}
+    return PodView(
+        name=meta["name"],
+        uid=meta["uid"],
+        run=labels.get(names.LABEL_RUN, ""),
+        run_uid=labels.get(names.LABEL_RUN_UID, ""),
+        attempt=int(labels.get(names.LABEL_ATTEMPT) or 0),
+        candidate=notes.get(names.ANNOTATION_CANDIDATE, ""),
+        provider=labels.get(names.LABEL_PROVIDER, ""),
+        model=notes.get(names.ANNOTATION_MODEL, ""),
+        phase=status.get("phase", "Pending"),
+        created_at=datetime.fromisoformat(meta["creationTimestamp"]),
+        node=(pod.get("spec") or {}).get("nodeName", ""),
+        reason=status.get("reason", ""),
+        deleting="deletionTimestamp" in meta,
+        started_at=_time(over.get("startedAt") or running.get("startedAt")),
+        finished_at=_time(over.get("finishedAt")),
+        exit_code=over.get("exitCode"),
+        oom=over.get("reason") == "OOMKilled",
+        waiting=waiting.get("reason", ""),
+        message=_first(over.get("message"), _setup_message(broken), waiting.get("message"), status.get("message")),
+        final=_final((sidecar.get("state") or {}).get("terminated") or {}),
+    )
+
+
+def _container(statuses: list[dict[str, Any]] | None, name: str) -> dict[str, Any]:
+    return next((c for c in statuses or [] if c["name"] == name), {})
+
+
+def _first(*texts: str | None) -> str:
+    return next((t.strip()[:256] for t in texts if t and t.strip()), "")
+
+
+def _setup_message(broken: dict[str, Any]) -> str:
+    if not broken.get("exitCode"):
+        return ""
+    return broken.get("message") or f"the setup container ended with exit code {broken['exitCode']}"
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _final(terminated: dict[str, Any]) -> Record | None:
+    try:
+        return record_from_dict(json.loads(terminated.get("message") or ""))
+    except ValueError:
+        return None  # killed before it could write one; the exit code has to do
