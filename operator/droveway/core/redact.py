@@ -3,10 +3,9 @@
 import re
 
 _HIDDEN = "***"
-_KEYS = re.compile(
-    r"""\b(?:sk-|dwk-|dws-|gh[pousr]_|github_pat_|glpat-|xox[abprs]-|AIza|ya29\.|AKIA)[\w\-]+(?:\.[\w\-]+)*   # keys that name themselves
-    |\beyJ[\w\-]{8,}\.[\w\-]+\.[\w\-]*                                                          # JSON web tokens""",
-    re.VERBOSE,
+_KEYS = re.compile(  # those that name themselves, and JSON web tokens
+    r"\b(?:sk-|dwk-|dws-|gh[pousr]_|github_pat_|glpat-|xox[abprs]-|AIza|ya29\.|AKIA)[\w\-]+(?:\.[\w\-]+)*"
+    r"|\beyJ[\w\-]{8,}\.[\w\-]+\.[\w\-]*"
 )
 _BEARER = re.compile(r"\b(bearer|basic)\s+(?:[\w.~+/=\-]{6,}|(?=\S*\d)[\w.~+/=\-]+)", re.IGNORECASE)
 _ASSIGNED = re.compile(
