@@ -1,0 +1,110 @@
+# `make` alone prints what there is to do.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+export DROVEWAY_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/droveway
+export PATH := $(CURDIR)/.venv/bin:$(DROVEWAY_CACHE)/bin:$(PATH)
+PYTEST := pytest --durations=5
+
+##@ Daily
+
+.PHONY: help
+help: ## What there is to do
+	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z0-9-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## Python dependencies of requirements.lock into .venv
+	@hack/step $@ hack/setup
+
+.PHONY: check
+check: lint types layers unit ## Everything fast: lint, types, layers, unit tests
+
+.PHONY: fmt
+fmt: setup ## Format the code, repair what ruff can
+	@hack/step $@ sh -c 'ruff check -q --fix-only . && ruff format -q .'
+
+.PHONY: lint
+lint: setup ## Style and common bugs (ruff)
+	@hack/step $@ sh -c 'ruff check -q . && ruff format -q --check .'
+
+.PHONY: types
+types: setup ## Types (mypy strict)
+	@hack/step $@ mypy
+
+.PHONY: layers
+layers: setup ## Which room may import which (import-linter)
+	@hack/step $@ lint-imports
+
+##@ Tests
+
+.PHONY: test
+test: verify check contract integration e2e ## Everything; brings up what it needs
+
+.PHONY: unit
+unit: setup ## No network, no clock, no cluster
+	@hack/step $@ $(PYTEST) tests/unit
+
+.PHONY: contract
+contract: setup control-plane-up ## Our resources against a real API server
+	@hack/step $@ $(PYTEST) tests/contract
+
+.PHONY: integration
+integration: setup control-plane-up ## Operator and gateway processes against a real API server
+	@hack/step $@ $(PYTEST) tests/integration
+
+.PHONY: e2e
+e2e: setup cluster-up images ## Real agent CLIs on the kind cluster
+	@KUBECONFIG=$(DROVEWAY_CACHE)/kubeconfig hack/step $@ $(PYTEST) tests/e2e
+
+.PHONY: verify
+verify: setup ## Generated files are current, workflows are well-formed
+	@hack/step $@ hack/verify
+
+.PHONY: bench
+bench: setup control-plane-up ## Benchmarks of operator and gateway, into results/
+	@hack/step $@ benchmarks/run
+
+##@ Generated files
+
+.PHONY: generate
+generate: setup ## crds/ from the models
+	@hack/step $@ hack/generate
+
+.PHONY: lock
+lock: ## Resolve the dependencies anew, into the locks
+	@hack/step $@ hack/setup --lock
+
+##@ Clusters
+
+.PHONY: demo
+demo: setup cluster-up images ## See runs survive a spent subscription
+	@KUBECONFIG=$(DROVEWAY_CACHE)/kubeconfig hack/demo
+
+.PHONY: cluster-up
+cluster-up: ## A kind cluster named droveway
+	@hack/step $@ hack/cluster/up
+
+.PHONY: cluster-down
+cluster-down: ## Delete that cluster; what was built stays
+	@hack/step $@ hack/cluster/down
+
+.PHONY: images
+images: ## Build our images, load them into the cluster when it is up
+	@hack/step $@ hack/images
+
+.PHONY: control-plane-up
+control-plane-up: ## A Kubernetes API of plain processes with fake nodes
+	@hack/step $@ hack/control-plane/up
+
+.PHONY: control-plane-down
+control-plane-down: ## Stop those processes
+	@hack/step $@ hack/control-plane/down
+
+##@ Tidy
+
+.PHONY: clean
+clean: ## Remove what tools left in the checkout; clusters and the cache stay
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist artifacts
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,19 @@
+# What every script under hack/ shares; sourced, not run.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cache=${DROVEWAY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/droveway}
+bin=$cache/bin
+mkdir -p "$bin"
+export PATH=$bin:$PATH
+
+say() { printf '== %s (%ss)\n' "$*" "$SECONDS"; }
+die() { printf '!! %s\n' "$@" >&2; exit 1; }
+have() { command -v "$1" > /dev/null; }
+
+# fingerprint PATH...: one hash over the files below the paths.
+fingerprint() { find "$@" -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum; }
+
+# fresh STEP FINGERPRINT: was the step last done with this fingerprint?
+fresh() { [ -f "$cache/$1.done" ] && [ "$(cat "$cache/$1.done")" = "$2" ]; }
+done_with() { echo "$2" > "$cache/$1.done"; }
