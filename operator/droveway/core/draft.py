@@ -1,0 +1,82 @@
+"""The plan for a run while it is being made."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from droveway.api.enums import LIMIT_CLASSES, ConditionType, EndClass
+from droveway.api.v1alpha1 import AgentRunSpec, AgentRunStatus, Attempt
+from droveway.core.conditions import with_condition
+from droveway.core.notes import Note
+from droveway.core.podview import PodView
+from droveway.core.snapshot import Doomed, NewAttempt, Plan, Snapshot
+
+MESSAGE = 256
+"""Longest message of an attempt or a choice, in characters."""
+
+FAULTS = frozenset({EndClass.AGENT_FAILED, EndClass.STALLED, EndClass.OUT_OF_MEMORY, EndClass.UNKNOWN})
+"""Endings that count against `retry.maxAttempts`."""
+INTERRUPTIONS = frozenset({EndClass.EVICTED, EndClass.IMAGE_PULL})
+"""Endings that are nobody's fault."""
+DIVERSIONS = LIMIT_CLASSES | {EndClass.PROVIDER_OUTAGE, EndClass.AUTH_FAILED}
+"""Endings after which another candidate may do; they count against `retry.maxReroutes`."""
+
+
+@dataclass(slots=True)
+class Draft:
+    """The plan while it is being made."""
+
+    seen: Snapshot
+    now: datetime
+    status: AgentRunStatus
+    notes: list[Note] = field(default_factory=list)
+
+    @property
+    def spec(self) -> AgentRunSpec:
+        """What the user wants."""
+        return self.seen.run.spec
+
+    @property
+    def last(self) -> Attempt | None:
+        """The latest attempt, if any."""
+        return self.status.attempts[-1] if self.status.attempts else None
+
+    def update(self, **changes: object) -> None:
+        """Sets fields of the status."""
+        self.status = self.status.model_copy(update=changes)
+
+    def condition(self, type_: ConditionType, status: str, reason: str, message: str = "") -> None:
+        """Sets one condition."""
+        generation = self.seen.run.metadata.generation
+        self.update(
+            conditions=with_condition(self.status.conditions, type_, status, reason, message, generation, self.now)
+        )
+
+    def set_last(self, attempt: Attempt) -> None:
+        """Replaces the latest attempt."""
+        self.update(attempts=[*self.status.attempts[:-1], attempt])
+
+    def note(self, reason: str, message: str, *, warning: bool = False) -> None:
+        """Adds an Event to be."""
+        self.notes.append(Note(reason, message, warning))
+
+    def plan(
+        self,
+        *,
+        create: NewAttempt | None = None,
+        delete: tuple[PodView, ...] = (),
+        wake_at: datetime | None = None,
+        waiting: bool = False,
+    ) -> Plan:
+        return Plan(
+            self.status,
+            create,
+            tuple(Doomed(p.name, p.uid) for p in delete),
+            notes=tuple(self.notes),
+            wake_at=wake_at,
+            waiting=waiting,
+        )
+
+    def deadline(self) -> datetime | None:
+        """When the whole run must be over."""
+        seconds, start = self.spec.deadline_seconds, self.status.start_time
+        return start + timedelta(seconds=seconds) if seconds is not None and start else None

@@ -1,0 +1,75 @@
+"""Takes over into a run's status what was learnt since the last pass: pods that it does not know yet, and what events told."""
+
+from droveway.api.enums import Reason
+from droveway.api.v1alpha1 import Attempt
+from droveway.api.v1alpha1.agentrun import Rejection, Reroute, Result, RouteChoice
+from droveway.core.draft import MESSAGE, Draft
+
+_KEPT = 10  # attempts and reroutes in status
+_RESULT = 4096
+
+
+def adopt(draft: Draft) -> None:
+    """Takes up pods that were created before a status write was lost."""
+    for pod in sorted(draft.seen.pods, key=lambda p: p.attempt):
+        if pod.attempt > draft.status.attempt_count:
+            append_attempt(
+                draft,
+                Attempt(
+                    number=pod.attempt,
+                    pod_name=pod.name,
+                    candidate=pod.candidate,
+                    provider=pod.provider,
+                    model=pod.model,
+                    start_time=pod.created_at,
+                ),
+            )
+
+
+def append_attempt(draft: Draft, attempt: Attempt) -> None:
+    """Makes it the current attempt."""
+    kept = [*draft.status.attempts, attempt][-_KEPT:]
+    draft.update(attempts=kept, attempt_count=attempt.number, next_eligible_time=None)
+
+
+def learn(draft: Draft) -> None:
+    """Takes over what events have told."""
+    facts, status = draft.seen.facts, draft.status
+    if facts.usage.completions or facts.usage.by_model:
+        draft.update(usage=facts.usage)
+    if facts.session_id:
+        draft.update(session_id=facts.session_id[:MESSAGE])
+    if facts.result:
+        draft.update(result=Result(text=facts.result[:_RESULT], truncated=len(facts.result) > _RESULT))
+    told = max((r.time for r in status.reroutes if r.depth == "Request"), default=None)
+    for move in facts.reroutes:
+        if told is None or move.at > told:
+            record_reroute(
+                draft,
+                Reroute(
+                    time=move.at, depth="Request", source=move.source, target=move.target, reason=move.reason[:MESSAGE]
+                ),
+            )
+    _follow_requests(draft)
+
+
+def record_reroute(draft: Draft, move: Reroute) -> None:
+    """Adds a move to status, and an Event."""
+    draft.update(reroutes=[*draft.status.reroutes, move][-_KEPT:], reroute_count=draft.status.reroute_count + 1)
+    draft.note(Reason.REROUTED, f"{move.depth.lower()} moved from {move.source} to {move.target}: {move.reason}")
+
+
+def _follow_requests(draft: Draft) -> None:
+    """The route in status is the candidate that really serves the run."""
+    served, route = draft.seen.facts.served_by, draft.status.route
+    view = next((c for c in draft.seen.candidates if c.name == served), None)
+    if not served or route is None or view is None or route.candidate == served:
+        return
+    why = next((r for r in reversed(draft.status.reroutes) if r.target == served), None)
+    reason = f"the gateway moved the run's requests from {route.candidate}" + (f": {why.reason}" if why else "")
+    rejected = [Rejection(candidate=why.source, reason="Refused", message=why.reason)] if why else []
+    draft.update(
+        route=RouteChoice(
+            candidate=served, provider=view.provider, model=view.model, reason=reason[:MESSAGE], rejected=rejected
+        )
+    )
