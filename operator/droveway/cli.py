@@ -55,6 +55,14 @@ def mockllm(port: int = 9100, host: str = "127.0.0.1", log: str | None = None) -
 
 
 @app.command()
+def cleanup(namespace: Annotated[str, typer.Option(help="Where the operator was installed.")]) -> None:
+    """Remove what the operator made in other namespaces; the chart runs it after an uninstall."""
+    from droveway.controllers.cleanup import clean_up  # noqa: PLC0415
+
+    asyncio.run(clean_up(namespace))
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     typer.echo(__version__)

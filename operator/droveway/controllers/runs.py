@@ -41,6 +41,8 @@ class RunController:
         now = datetime.now(UTC)
         if run is None:
             self._forget(key)
+            if not any(k.namespace == key.namespace for k in self.world.runs):
+                await self.keys.release(key.namespace)
             return None
         if isinstance(run, FinishedRun):
             self._forget(key)

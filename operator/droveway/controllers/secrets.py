@@ -75,6 +75,11 @@ class NamespaceKeys:
             await self._cluster.replace(SECRETS, found)
         self._ensured[namespace] = time.monotonic()
 
+    async def release(self, namespace: str) -> None:
+        """Removes the Secret of a namespace that has no runs any more."""
+        if self._ensured.pop(namespace, None) is not None:
+            await self._cluster.delete(SECRETS, namespace, names.SECRET_NAMESPACE_KEY)
+
     async def _create(self, namespace: str, wanted: str) -> None:
         manifest = {
             "apiVersion": "v1",
