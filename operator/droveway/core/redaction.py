@@ -1,0 +1,35 @@
+"""Keeps secrets out of everything that people or objects will hold (R-C37). Standard library only."""
+
+import re
+
+_MASK = "***"
+
+_NAME = (
+    r"(?P<name>(?:api[_-]?key|secret(?:[_-]?(?:access[_-]?)?key)?|passw(?:or)?d|passphrase|(?<![a-z])token|access[_-]?key"
+    r"|private[_-]?key|set-cookie|cookie)\\*[\"']?\s*[:=]\s*)"
+)
+
+_PATTERNS = (
+    (re.compile(r"(?P<name>://[^\s/:@\"']{0,64}:)[^\s/@\"']{1,256}(?=@)"), rf"\g<name>{_MASK}"),
+    (re.compile(r"(?P<name>\b(?:bearer|basic)\s+)(?!realm\b)[^\s\"'\\,;})\]]+", re.IGNORECASE), rf"\g<name>{_MASK}"),
+    (re.compile(r"\b(?:sk|pk|rk|xai|gsk|dwk|dws|xox[abprs])-[\w*.-]*[\w*-]"), _MASK),
+    (re.compile(r"\b(?:gh[opusr]|github_pat|glpat|hf|npm|pypi)[_-]\w[\w-]*"), _MASK),
+    (re.compile(r"\b(?:AIza[\w-]{20,}|ya29\.[\w-]+|A[KS]IA[A-Z0-9]{12,}|eyJ[\w-]{8,}(?:\.[\w-]+){1,2})"), _MASK),
+    (re.compile(rf"{_NAME}(?P<quote>\\+[\"'])[^\"'\\\n]*", re.IGNORECASE), rf"\g<name>\g<quote>{_MASK}"),
+    (re.compile(rf"{_NAME}\"(?:[^\"\\\n]|\\.)*", re.IGNORECASE), rf'\g<name>"{_MASK}'),
+    (re.compile(rf"{_NAME}'[^'\n]*", re.IGNORECASE), rf"\g<name>'{_MASK}"),
+    (re.compile(rf"{_NAME}[^\s\"'\\,;&}})\]]+", re.IGNORECASE), rf"\g<name>{_MASK}"),
+)
+
+
+def redact(text: str) -> str:
+    """The text with keys, tokens and passwords masked; everything else as it was."""
+    for pattern, mask in _PATTERNS:
+        text = pattern.sub(mask, text)
+    return text
+
+
+def one_line(text: str, limit: int = 256) -> str:
+    """The text redacted, on one line, and cut to `limit` characters."""
+    line = " ".join(redact(text).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
