@@ -1,0 +1,134 @@
+"""Claude Code: `claude -p --output-format stream-json`."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from droveway.agents.evidence import rejected_until
+from droveway.agents.lines import fields, items, text
+from droveway.agents.stream import Completion, StreamParser, error_verdict
+from droveway.api.enums import Access, EndClass
+from droveway.core.completion import TokenBreakdown
+from droveway.core.launch import Launch, LaunchRequest
+from droveway.core.redact import one_line
+from droveway.core.verdict import Scope, Verdict
+
+_QUIET = (
+    ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
+    ("DISABLE_TELEMETRY", "1"),
+    ("DISABLE_ERROR_REPORTING", "1"),
+    ("DISABLE_AUTOUPDATER", "1"),
+    ("IS_SANDBOX", "1"),  # the pod is one; without it the permissions flag is refused to root
+)
+
+
+def launch(request: LaunchRequest) -> Launch:
+    """Through the gateway with the run key, or with the subscription's OAuth token straight to the vendor."""
+    argv = ["claude", "-p", "--output-format", "stream-json", "--verbose", "--model", request.model]
+    argv += ["--dangerously-skip-permissions", *request.args]
+    argv += ["--", request.prompt] if request.prompt is not None else []
+    stdin = request.prompt_file if request.prompt is None else None
+    endpoint = (("ANTHROPIC_BASE_URL", request.url),) if request.url else ()
+    if request.access is Access.DIRECT:
+        return Launch(tuple(argv), (*endpoint, *_QUIET), login_env="CLAUDE_CODE_OAUTH_TOKEN", stdin=stdin)
+    ours = (
+        ("CLAUDE_CODE_MAX_RETRIES", "3"),
+        ("ANTHROPIC_DEFAULT_HAIKU_MODEL", request.model),  # its helper model: the route has none but this
+        ("CLAUDE_CODE_SUBAGENT_MODEL", request.model),
+    )
+    return Launch(tuple(argv), (*endpoint, *_QUIET, *ours), key_env=("ANTHROPIC_API_KEY",), stdin=stdin)
+
+
+class ClaudeParser(StreamParser):
+    """Only `result` counts: the usage of an `assistant` line is that at the start of its stream."""
+
+    _refused = False
+
+    def _read(self, line: dict[str, Any], at: datetime) -> None:
+        self._seen(text(line, "session_id"))
+        match text(line, "type"), text(line, "subtype"):
+            case "system", "init":
+                self._seen(model=text(line, "model"))
+            case "system", "api_retry":
+                kind = text(line, "error")
+                message = f"{kind} {text(line, 'message')}".strip()
+                self._noted(message, error_verdict(message, at, self.lines.number(line, "error_status")))
+            case "assistant", _ if text(line, "message", "model") != "<synthetic>":
+                self._went_on()
+            case "system", "model_refusal_no_fallback":
+                self._refused = True
+            case "rate_limit_event", _:
+                self._limited(fields(line, "rate_limit_info"), at)
+            case "result", _:
+                self._ended_with(line, at)
+
+    def _ended_with(self, line: dict[str, Any], at: datetime) -> None:
+        spent = self._spent(line)
+        self._seen(model=spent[0].model)
+        if line.get("is_error") is not True and text(line, "subtype") in {"", "success"}:
+            for completion in spent:
+                self._completed(completion, at)
+            self._ended_well(text(line, "result"))
+        else:
+            self._failed(*self._error(line, at), at, spent)
+
+    def _error(self, line: dict[str, Any], at: datetime) -> tuple[str, Verdict | None]:
+        """An error result has its text in `result` or `errors`, its kind in `subtype`."""
+        errors = " ".join(e for e in items(line, "errors") if isinstance(e, str))
+        message = text(line, "result") or errors or text(line, "error") or text(line, "subtype")
+        if self._refused or text(line, "stop_reason") == "refusal":
+            return message, Verdict(EndClass.REQUEST_REJECTED, None, Scope.REQUEST, one_line(message))
+        status = self.lines.number(line, "api_error_status")
+        codes = f"{text(line, 'api_error')} {text(line, 'api_error_type')}"
+        return message, error_verdict(f"{message} {codes}", at, status)
+
+    def _limited(self, info: dict[str, Any], at: datetime) -> None:
+        """`allowed` and `allowed_warning` are no limits (R-C36); of the rejected windows the last reset counts."""
+        if text(info, "status") != "rejected":
+            return
+        window = text(info, "rateLimitType")
+        rejected = [w for w in fields(info, "unifiedWindows").values() if text(w, "status") == "rejected"]
+        resets = [r for w in [info, *rejected] if (r := self.lines.number(w, "resetsAt"))]
+        until = rejected_until(max(resets), at) if resets else None
+        scope = Scope.MODEL if window.endswith(("_opus", "_sonnet")) else Scope.QUOTA_GROUP
+        reason = one_line(f"the {window or 'usage'} window of the subscription is spent")
+        self._limit = Verdict(EndClass.SUBSCRIPTION_LIMIT, until, scope, reason)
+
+    def _spent(self, line: dict[str, Any]) -> list[Completion]:
+        """`usage` is the count; the models only split it (R-C33)."""
+        usage = fields(line, "usage")
+        counts = [
+            self.lines.whole(usage, name)
+            for name in ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+        ]
+        latency, cost = self.lines.number(line, "duration_ms"), self.lines.number(line, "total_cost_usd")
+        models = {m: u for m, u in fields(line, "modelUsage").items() if m != "<synthetic>" and isinstance(u, dict)}
+        if len(models) < 2:
+            return [Completion(_tokens(counts), next(iter(models), ""), latency, cost)]
+        names = ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheCreationInputTokens")
+        split = [
+            _shares(n, [self.lines.whole(u, name) for u in models.values()])
+            for n, name in zip(counts, names, strict=True)
+        ]
+        costs = [self.lines.number(u, "costUSD") for u in models.values()]
+        return sorted(
+            (
+                Completion(_tokens(c), m, latency, usd)
+                for m, c, usd in zip(models, zip(*split, strict=True), costs, strict=True)
+            ),
+            key=lambda completion: -completion.tokens.total,
+        )
+
+
+def _tokens(counts: Sequence[int]) -> TokenBreakdown:
+    read_in, out, cache_read, cache_write = counts
+    return TokenBreakdown(sum(counts), read_in, out, 0, cache_read, cache_write)
+
+
+def _shares(total: int, weights: Sequence[int]) -> list[int]:
+    """The total split in proportion, exactly: what rounding leaves over goes to the largest."""
+    if not sum(weights):
+        return [total, *[0] * (len(weights) - 1)]
+    shares = [total * weight // sum(weights) for weight in weights]
+    shares[weights.index(max(weights))] += total - sum(shares)
+    return shares

@@ -1,0 +1,117 @@
+"""Codex: `codex exec --json`."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from droveway.agents.lines import fields, text
+from droveway.agents.stream import Completion, StreamParser, error_verdict
+from droveway.core.completion import TokenBreakdown
+from droveway.core.launch import Launch, LaunchRequest
+
+_USAGE = (
+    "input_tokens",
+    "cached_input_tokens",
+    "cache_write_input_tokens",
+    "output_tokens",
+    "reasoning_output_tokens",
+)
+
+
+_KEY = "DROVEWAY_API_KEY"
+
+
+def launch(request: LaunchRequest) -> Launch:
+    """Its endpoint comes from a file; `-` makes it read the prompt from stdin."""
+    argv = ["codex", "exec", "--json", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox"]
+    argv += [*request.args, "--", request.prompt] if request.prompt is not None else [*request.args, "-"]
+    config = f"""\
+model = {_toml(request.model)}
+model_provider = "droveway"
+check_for_update_on_startup = false
+
+[model_providers.droveway]
+name = "droveway"
+base_url = {_toml(request.url.rstrip("/") + "/v1")}
+env_key = "{_KEY}"
+wire_api = "responses"
+request_max_retries = 2
+stream_max_retries = 2
+
+[analytics]
+enabled = false
+"""
+    return Launch(
+        argv=tuple(argv),
+        env=(),
+        key_env=(_KEY,),
+        files=((".codex/config.toml", config),),
+        stdin=request.prompt_file if request.prompt is None else None,
+    )
+
+
+def _toml(value: str) -> str:
+    """A JSON string is a TOML string, too."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+class CodexParser(StreamParser):
+    """Only `turn.failed` decides: an `error` line is printed for every reconnect of a run that then succeeds."""
+
+    def __init__(self, run_id: str, attempt: int, started_at: datetime) -> None:
+        super().__init__(run_id, attempt, started_at)
+        self._turn_started = started_at
+        self._counted = [0] * len(_USAGE)
+        self._items = 0
+
+    def _read(self, line: dict[str, Any], at: datetime) -> None:
+        match text(line, "type"):
+            case "thread.started":
+                self._seen(text(line, "thread_id"))
+                self._counted = [0] * len(_USAGE)
+            case "turn.started":
+                self._turn_started = at
+            case "item.completed" | "item.started" if text(line, "item", "type") != "error":
+                self._item(fields(line, "item"))
+            case "error":
+                message = text(line, "message")
+                self._noted(message, error_verdict(message, at))
+            case "turn.completed":
+                self._turn(line, at)
+            case "turn.failed":
+                message = text(line, "error", "message")
+                spent = Completion(self._tokens(line), latency_ms=self._latency(at))
+                self._failed(message, error_verdict(message, at), at, [spent])
+
+    def _item(self, item: dict[str, Any]) -> None:
+        self._went_on()
+        self._items += 1
+        if text(item, "type") == "agent_message":
+            self._keep_result(text(item, "text"))
+
+    def _turn(self, line: dict[str, Any], at: datetime) -> None:
+        """A spent quota can look like a turn that ended well, without a word and without a token."""
+        empty = all(fields(line, "usage").get(name) == 0 for name in ("input_tokens", "output_tokens"))
+        spent = Completion(self._tokens(line), latency_ms=self._latency(at))
+        if empty and not self._items:
+            self._failed("the turn ended without any output", None, at, [spent])
+        else:
+            self._completed(spent, at)
+            self._ended_well()
+
+    def _latency(self, at: datetime) -> float:
+        return max(0.0, (at - self._turn_started).total_seconds() * 1000)
+
+    def _tokens(self, line: dict[str, Any]) -> TokenBreakdown:
+        """Usage counts up over a thread: the difference is this turn's. Cache is a part of input, reasoning of output."""
+        usage = fields(line, "usage")
+        counts = [self.lines.whole(usage, name) for name in _USAGE]
+        if not usage:
+            counts = self._counted
+        before = self._counted if all(n >= b for n, b in zip(counts, self._counted, strict=True)) else [0] * len(_USAGE)
+        self._counted = counts
+        given, cached, written, out, reasoning = (n - b for n, b in zip(counts, before, strict=True))
+        read_in, answer = max(0, given - cached - written), max(0, out - reasoning)
+        return TokenBreakdown(
+            read_in + answer + reasoning + cached + written, read_in, answer, reasoning, cached, written
+        )

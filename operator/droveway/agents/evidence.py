@@ -1,0 +1,133 @@
+"""What an error means that a command line printed. Only error fields and stderr come here, never the agent's words (R-P10)."""
+
+import re
+from datetime import datetime, timedelta
+
+from droveway.api.enums import EndClass
+from droveway.core.limits import classify_text
+from droveway.core.redact import one_line
+from droveway.core.verdict import Scope, Verdict
+
+_SIGNALS = frozenset({1, 2, 3, 6, 9, 11, 15})
+"""Those by which a process is ended; gemini's exit codes (HTTP status modulo 256) meet none of them as 128 + n."""
+
+_CODES = {
+    "usage_limit_reached": EndClass.SUBSCRIPTION_LIMIT,
+    "insufficient_quota": EndClass.BALANCE_EXHAUSTED,
+    "overloaded_error": EndClass.PROVIDER_OUTAGE,
+    "server_is_overloaded": EndClass.PROVIDER_OUTAGE,
+}
+_CODE = re.compile(rf"\b({'|'.join(_CODES)})\b")
+_RESET = re.compile(r"resets_?(?:at|in_seconds)", re.IGNORECASE)
+_STATUS = re.compile(
+    r"""(?: \bstatus(?:\s?code)?\W{1,3} | \bHTTP\W{1,3} | \blast\ error:\s | "code":\s*
+    | \bAPI\ error:\s | \brejected\ \( ) ([45]\d\d) \b""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_LEADING_STATUS = re.compile(r"([45]\d\d)\s")
+_AUTH = re.compile(
+    r"(?:invalid|incorrect|expired|missing|revoked) (?:\w+ )?(?:api[ _-]?key|token|credential)"
+    r"|api[ _]key[ _](?:not valid|invalid)"
+    r"|token (?:has |is )?expired|authentication(?:_error| failed)|\bunauthorized\b|please run /login",
+    re.IGNORECASE,
+)
+_REJECTED = re.compile(
+    r"context (?:window|length)|maximum context|context_length_exceeded|prompt is too long|content[ _-]?filter|refusal"
+    r"|\bmodels?\b.{0,80}(?:not found|does not exist|may not exist)|model_not_found",
+    re.IGNORECASE,
+)
+_OUTAGE = re.compile(
+    r"overloaded|at capacity|high demand|(?:server|internal) (?:had an )?error|service unavailable|bad gateway"
+    r"|stream (?:disconnected|ended)|other side closed|unexpected eof|socket hang up|fetch failed|network error"
+    r"|connection (?:error|refused|reset|closed)|\b(?:ECONN\w+|ENOTFOUND|EAI_AGAIN|ETIMEDOUT)\b"
+    r"|timed out|\btimeout\b|\bterminated\b",
+    re.IGNORECASE,
+)
+
+
+def judge(evidence: str, at: datetime, status: int | None = None) -> Verdict | None:
+    """The verdict of an error field, at the line's own time; None when it says nothing about the provider.
+
+    Structure beats text (R-L2): a status of 500 and above is an outage whatever the text says, and a code names its kind.
+    """
+    status = status or _status(evidence)
+    if status and (status >= 500 or status == 408):
+        return _verdict(EndClass.PROVIDER_OUTAGE, evidence)
+    code = _CODE.search(evidence)
+    kind = _CODES[code[1]] if code else None
+    if kind is EndClass.PROVIDER_OUTAGE:
+        return _verdict(kind, evidence)
+    limit = classify_text(evidence, at)
+    if kind:
+        return Verdict(kind, limit.until if limit else _over(evidence, at), Scope.QUOTA_GROUP, one_line(evidence))
+    if limit:
+        return Verdict(limit.kind, limit.until, limit.scope, one_line(limit.reason or evidence))
+    kind = _by_status(status, evidence) or _by_phrase(evidence)
+    return _verdict(kind, evidence) if kind else None
+
+
+def judge_stderr(line: str, at: datetime) -> Verdict | None:
+    """As `judge`, for free text: nothing there is sure enough to say that the request itself was at fault."""
+    stated = _STATUS.search(line)
+    verdict = judge(line, at, int(stated[1]) if stated else None)
+    return verdict if verdict and verdict.kind is not EndClass.REQUEST_REJECTED else None
+
+
+def judge_status(status: int) -> Verdict | None:
+    """What an HTTP status alone says."""
+    kind = EndClass.PROVIDER_OUTAGE if status >= 500 or status == 408 else _by_status(status, "")
+    return _verdict(kind, f"the provider answered {status}") if kind else None
+
+
+def rejected_until(epoch: float, at: datetime) -> datetime:
+    """When a limit with this reset ends: seconds, or milliseconds above 10^11, at most 8 days ahead (R-L7).
+
+    What is not after `at` is over, and stays so.
+    """
+    seconds = epoch / 1000 if epoch > 1e11 else epoch
+    ahead = seconds - at.timestamp()
+    if ahead <= 0:
+        return at
+    return at + timedelta(seconds=min(max(ahead, 1.0), timedelta(days=8).total_seconds()))
+
+
+def died_by_signal(exit_code: int) -> bool:
+    """Negative: by that signal; 128 + n: as a shell reports it."""
+    return exit_code < 0 or exit_code - 128 in _SIGNALS
+
+
+def _status(evidence: str) -> int | None:
+    found = _LEADING_STATUS.match(evidence) or _STATUS.search(evidence)
+    return int(found[1]) if found else None
+
+
+def _over(evidence: str, at: datetime) -> datetime | None:
+    """The end of a limit that has none ahead: now, if its reset is stated and has passed (R-C16), else unknown."""
+    return at if _RESET.search(evidence) else None
+
+
+def _by_status(status: int | None, evidence: str) -> EndClass | None:
+    if status == 429:
+        return EndClass.RATE_LIMITED
+    if status == 402:
+        return EndClass.BALANCE_EXHAUSTED
+    if status in {401, 403} or (status and _AUTH.search(evidence)):
+        return EndClass.AUTH_FAILED
+    return EndClass.REQUEST_REJECTED if status else None
+
+
+def _by_phrase(evidence: str) -> EndClass | None:
+    if _AUTH.search(evidence):
+        return EndClass.AUTH_FAILED
+    if _REJECTED.search(evidence):
+        return EndClass.REQUEST_REJECTED
+    return EndClass.PROVIDER_OUTAGE if _OUTAGE.search(evidence) else None
+
+
+def _verdict(kind: EndClass, evidence: str) -> Verdict:
+    scopes = {
+        EndClass.REQUEST_REJECTED: Scope.REQUEST,
+        EndClass.RATE_LIMITED: Scope.QUOTA_GROUP,
+        EndClass.BALANCE_EXHAUSTED: Scope.QUOTA_GROUP,
+    }
+    return Verdict(kind, None, scopes.get(kind, Scope.PROVIDER), one_line(evidence))

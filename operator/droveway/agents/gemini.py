@@ -1,0 +1,90 @@
+"""Gemini CLI: `gemini -p --output-format stream-json`."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from droveway.agents.lines import fields, text
+from droveway.agents.stream import RESULT_LIMIT, Completion, StreamParser, error_verdict
+from droveway.core.completion import TokenBreakdown
+from droveway.core.launch import Launch, LaunchRequest
+
+_STATUS_OF_EXIT = {status % 256: status for status in (400, 401, 403, 404, 408, 413, 429, 500, 502, 503, 504)}
+"""The exit code is the HTTP status modulo 256."""
+
+
+_SETTINGS = {
+    "security": {"auth": {"selectedType": "gemini-api-key"}},
+    "general": {"maxAttempts": 3, "enableAutoUpdate": False, "enableAutoUpdateNotification": False},
+    "privacy": {"usageStatisticsEnabled": False},
+    "telemetry": {"enabled": False},
+}
+
+
+def launch(request: LaunchRequest) -> Launch:
+    """Without `-p` it reads the prompt from stdin. It must not start itself again: PID 1 would ignore SIGTERM."""
+    argv = ["gemini", "--output-format", "stream-json", "--yolo", "-m", request.model, *request.args]
+    argv += [f"--prompt={request.prompt}"] if request.prompt is not None else []
+    return Launch(
+        argv=tuple(argv),
+        env=(
+            ("GOOGLE_GEMINI_BASE_URL", request.url),
+            ("GEMINI_CLI_TRUST_WORKSPACE", "true"),
+            ("GEMINI_CLI_NO_RELAUNCH", "true"),
+        ),
+        key_env=("GEMINI_API_KEY",),
+        files=((".gemini/settings.json", json.dumps(_SETTINGS)),),
+        stdin=request.prompt_file if request.prompt is None else None,
+    )
+
+
+class GeminiParser(StreamParser):
+    """`result.status` decides: a broken stream exits with 0."""
+
+    def __init__(self, run_id: str, attempt: int, started_at: datetime) -> None:
+        super().__init__(run_id, attempt, started_at)
+        self._said = ""
+
+    def _status_of_exit(self, exit_code: int) -> int | None:
+        return _STATUS_OF_EXIT.get(exit_code)
+
+    def _read(self, line: dict[str, Any], at: datetime) -> None:
+        match text(line, "type"):
+            case "init":
+                self._seen(text(line, "session_id"), text(line, "model"))
+            case "message" if text(line, "role") == "assistant":
+                self._went_on()
+                before = self._said if line.get("delta") is True else ""
+                self._said = (before + text(line, "content"))[:RESULT_LIMIT]
+                self._keep_result(self._said)
+            case "tool_use":
+                self._said = ""
+            case "error":
+                message = text(line, "message")
+                self._noted(message, error_verdict(message, at))
+            case "result":
+                self._ended_with(line, at)
+
+    def _ended_with(self, line: dict[str, Any], at: datetime) -> None:
+        spent = self._spent(fields(line, "stats"))
+        if text(line, "status") == "success":
+            for completion in spent:
+                self._completed(completion, at)
+            self._ended_well()
+        else:
+            message = text(line, "error", "message")
+            self._failed(message, error_verdict(message, at), at, spent)
+
+    def _spent(self, stats: dict[str, Any]) -> list[Completion]:
+        """One completion per model that was used: the CLI may switch by itself."""
+        latency = self.lines.number(stats, "duration_ms")
+        models = {name: self._tokens(fields(stats, "models", name)) for name in fields(stats, "models")}
+        used = [Completion(tokens, name, latency) for name, tokens in models.items() if tokens.total]
+        return used or [Completion(self._tokens(stats), "", latency)]
+
+    def _tokens(self, stats: dict[str, Any]) -> TokenBreakdown:
+        """Cache is a part of input; thinking appears in the total alone (R-C32)."""
+        names = ("total_tokens", "input_tokens", "output_tokens", "cached")
+        total, given, out, cached = (self.lines.whole(stats, name) for name in names)
+        reasoning, read_in = max(0, total - given - out), max(0, given - cached)
+        return TokenBreakdown(read_in + out + reasoning + cached, read_in, out, reasoning, cached)

@@ -1,0 +1,120 @@
+"""opencode: `opencode run --format json`."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from droveway.agents.lines import fields, text
+from droveway.agents.stream import Completion, StreamParser, error_verdict
+from droveway.api.enums import Dialect, EndClass
+from droveway.core.completion import TokenBreakdown
+from droveway.core.launch import Launch, LaunchRequest
+from droveway.core.verdict import Scope, Verdict
+
+_NORMAL = frozenset({"stop", "end_turn", "tool-calls", "tool_use", "toolUse"})  # R-P7
+
+
+_KEY = "DROVEWAY_API_KEY"
+_ADAPTERS = {
+    Dialect.ANTHROPIC: "@ai-sdk/anthropic",
+    Dialect.OPENAI_CHAT: "@ai-sdk/openai-compatible",
+    Dialect.OPENAI_RESPONSES: "@ai-sdk/openai",
+}
+
+
+def launch(request: LaunchRequest) -> Launch:
+    """All of its configuration fits into one variable. A given title saves the call that would invent one."""
+    argv = ["opencode", "run", "--format", "json", "--title", "droveway", *request.args]
+    argv += ["--", request.prompt] if request.prompt is not None else []
+    model = f"droveway/{request.model}"
+    options = {"baseURL": f"{request.url.rstrip('/')}/v1", "apiKey": f"{{env:{_KEY}}}"}
+    provider = {
+        "npm": _ADAPTERS[request.dialect],
+        "name": "droveway",
+        "options": options,
+        "models": {request.model: {}},
+    }
+    config = {
+        "model": model,
+        "small_model": model,
+        "permission": "allow",
+        "autoupdate": False,
+        "share": "disabled",
+        "provider": {"droveway": provider},
+    }
+    return Launch(
+        argv=tuple(argv),
+        env=(
+            ("OPENCODE_CONFIG_CONTENT", json.dumps(config, ensure_ascii=False)),
+            ("OPENCODE_DISABLE_MODELS_FETCH", "1"),
+            ("OPENCODE_DISABLE_AUTOUPDATE", "1"),
+            ("OPENCODE_DISABLE_LSP_DOWNLOAD", "1"),
+        ),
+        key_env=(_KEY,),
+        stdin=request.prompt_file if request.prompt is None else None,
+    )
+
+
+class OpencodeParser(StreamParser):
+    """There is no final event and no model: every step is a completion, and the last one decides with the exit code."""
+
+    needs_exit_code = True
+
+    def __init__(self, run_id: str, attempt: int, started_at: datetime) -> None:
+        super().__init__(run_id, attempt, started_at)
+        self._step_started: float | None = None
+        self._steps = 0
+        self._message = ""
+        self._texts: list[str] = []
+
+    def _read(self, line: dict[str, Any], at: datetime) -> None:
+        self._seen(text(line, "sessionID"))
+        match text(line, "type"):
+            case "step_start":
+                self._step_started = self.lines.number(line, "timestamp")
+            case "text":
+                self._said(fields(line, "part"))
+            case "step_finish":
+                self._step(line, at)
+            case "error":
+                self._error(fields(line, "error"), at)
+
+    def _said(self, part: dict[str, Any]) -> None:
+        if (message := text(part, "messageID")) != self._message:
+            self._message, self._texts = message, []
+        self._texts.append(text(part, "text"))
+        self._keep_result("\n".join(self._texts))
+        if not self._steps and any(self._texts):
+            self._ended_well()  # the last step_finish can be missing: R-C29
+
+    def _step(self, line: dict[str, Any], at: datetime) -> None:
+        self._steps += 1
+        part = fields(line, "part")
+        spent = Completion(self._tokens(part), "", self._latency(line), self.lines.number(line | part, "cost"))
+        reason = text(part, "reason") or "stop"
+        if reason in _NORMAL or (reason in {"length", "max_tokens"} and spent.tokens.output > 0):
+            self._completed(spent, at)
+            self._ended_well()
+            return
+        message = f"the last step ended with reason {reason}"
+        refused = reason in {"content-filter", "refusal"}
+        verdict = Verdict(EndClass.REQUEST_REJECTED, None, Scope.REQUEST, message) if refused else None
+        self._failed(message, verdict, at, [spent])
+
+    def _error(self, error: dict[str, Any], at: datetime) -> None:
+        data = fields(error, "data")
+        headers = fields(data, "responseHeaders")
+        message = text(data, "message") or text(error, "message") or text(error, "name")
+        retry = f"retry-after: {text(headers, 'retry-after')}" if "retry-after" in headers else ""
+        evidence = "\n".join((message, text(error, "name"), text(data, "responseBody"), retry))
+        self._failed(message, error_verdict(evidence, at, self.lines.number(data, "statusCode")), at)
+
+    def _latency(self, line: dict[str, Any]) -> float | None:
+        ended, began = self.lines.number(line, "timestamp"), self._step_started
+        return ended - began if ended and began and ended > began else None
+
+    def _tokens(self, part: dict[str, Any]) -> TokenBreakdown:
+        tokens, cache = fields(part, "tokens"), fields(part, "tokens", "cache")
+        counts = [self.lines.whole(tokens, name) for name in ("input", "output", "reasoning")]
+        counts += [self.lines.whole(cache, name) for name in ("read", "write")]
+        return TokenBreakdown(sum(counts), *counts)

@@ -1,0 +1,251 @@
+"""From the lines of a run to completion events and exactly one outcome (R-P9, R-C1, R-C2)."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from droveway.agents.evidence import died_by_signal, judge, judge_status, judge_stderr
+from droveway.agents.lines import Lines
+from droveway.api.enums import EndClass
+from droveway.core.completion import CompletionEvent, TokenBreakdown
+from droveway.core.redact import one_line, redact
+from droveway.core.verdict import Verdict
+
+RESULT_LIMIT = 8192
+"""Characters of the agent's final text that are kept: more than any caller keeps, so that it can tell that it was cut."""
+
+_STDERR_TAIL = 3  # lines read together: some errors put the reset time on a line of its own
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        success: the CLI ended well and said so.
+        end_class: why it ended.
+        session_id: the CLI's own, None when it named none.
+        limit: the quota that was spent, if that is why; None also when its reset has passed already.
+        message: what was said about the failure, one redacted line; "" after a success.
+        events: completions that `feed` has not returned.
+        result: the agent's final text, redacted.
+        model: the last one that the stream named, else "".
+    """
+
+    success: bool
+    end_class: EndClass
+    session_id: str | None = None
+    limit: Verdict | None = None
+    message: str = ""
+    events: list[CompletionEvent] = field(default_factory=list)
+    result: str = ""
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What one line says about the completions behind it."""
+
+    tokens: TokenBreakdown = field(default_factory=TokenBreakdown)
+    model: str = ""
+    latency_ms: float | None = None
+    cost_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    message: str
+    verdict: Verdict | None
+
+
+class StreamParser(ABC):
+    """Reads one attempt's stdout line by line. It never raises, whatever the lines and the exit code are (R-C2).
+
+    A subclass reads the objects of its CLI and calls `_completed`, `_ended_well`, `_failed` and `_noted`. A failed
+    completion is held back until the end: a run that recovers yields none (R-C34).
+    """
+
+    needs_exit_code = False
+    """Whether the stream has no final event, so that only exit code 0 makes a success (R-C29)."""
+
+    def __init__(self, run_id: str, attempt: int, started_at: datetime) -> None:
+        self.session_id: str | None = None
+        self.model = ""
+        self.lines = Lines()
+        self.started_at = started_at
+        self._seed = f"{run_id}\0{attempt}\0"
+        self._session = run_id
+        self._line = ""
+        self._used: Counter[str] = Counter()
+        self._fresh: list[CompletionEvent] = []
+        self._held: list[CompletionEvent] = []
+        self._result = ""
+        self._anything = False
+        self._ended: bool | None = None
+        self._failure: _Failure | None = None
+        self._limit: Verdict | None = None
+        self._note: _Failure | None = None
+        self._stderr: list[str] = []
+        self._stderr_lines = Lines()
+        self._stderr_verdict: Verdict | None = None
+        self._outcome: Outcome | None = None
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """What the CLI itself has said so far about its provider: a limit it met, or the error it failed with."""
+        return self._limit or (self._failure.verdict if self._failure else None)
+
+    def feed(self, line: str, at: datetime) -> list[CompletionEvent]:
+        """One line of stdout, read at `at`: the completions that it tells of."""
+        if self._outcome is None:
+            self._take(self.lines.clean(line), at)
+        fresh, self._fresh = self._fresh, []
+        return fresh
+
+    def feed_stderr(self, line: str, at: datetime) -> None:
+        """One line of stderr: evidence of a failed run (R-L1)."""
+        if not (line := self._stderr_lines.clean(line)[:RESULT_LIMIT]):
+            return
+        self._stderr = [*self._stderr[1 - _STDERR_TAIL :], line]
+        self._stderr_verdict = judge_stderr(" ".join(self._stderr), at) or self._stderr_verdict
+
+    def finish(self, exit_code: int | None, at: datetime) -> Outcome:
+        """The outcome; None: the exit code is unknown, negative: killed by that signal. Again: the same outcome."""
+        if self._outcome is None:
+            self._take(self.lines.rest(), at)
+            self._outcome = self._conclude(exit_code, at)
+        return self._outcome
+
+    @abstractmethod
+    def _read(self, line: dict[str, Any], at: datetime) -> None:
+        """Reads one object of the stream."""
+
+    def _status_of_exit(self, exit_code: int) -> int | None:
+        """The HTTP status that an exit code stands for."""
+        del exit_code
+        return None
+
+    # What subclasses tell.
+
+    def _seen(self, session_id: str = "", model: str = "") -> None:
+        self.session_id = session_id or self.session_id
+        if model and model != "<synthetic>":  # R-C11
+            self.model = model
+
+    def _completed(self, completion: Completion, at: datetime) -> None:
+        """A completion that went well: told at once."""
+        self._fresh.append(self._event(completion, at))
+
+    def _ended_well(self, result: str | None = None) -> None:
+        """The terminal event of a success, or a step after which the run may end."""
+        self._ended, self._failure = True, None
+        self._held = [event for event in self._held if event.tokens.total]
+        if result is not None:
+            self._keep_result(result)
+
+    def _keep_result(self, result: str) -> None:
+        self._result = result.strip()[:RESULT_LIMIT]
+
+    def _failed(self, message: str, verdict: Verdict | None, at: datetime, spent: Sequence[Completion] = ()) -> None:
+        """The terminal event of a failure; a later one replaces it. `spent`: what the failed completions used."""
+        self._ended, self._failure = False, _Failure(message, verdict)
+        self._held = [event for event in self._held if event.tokens.total]
+        failed = [replace(self._event(c, at), success=False, error=one_line(message)) for c in spent or [Completion()]]
+        self._held += failed
+
+    def _noted(self, message: str, verdict: Verdict | None) -> None:
+        """An error that need not be the end: evidence only if nothing better comes, and the run does not go on."""
+        self._note = _Failure(message, verdict)
+
+    def _went_on(self) -> None:
+        """The agent works: what was noted before is overcome."""
+        self._note = None
+
+    # How it is put together.
+
+    def _take(self, line: str, at: datetime) -> None:
+        if not line:
+            return
+        self._anything, self._line = True, line
+        if (parsed := self.lines.parse(line)) is not None:
+            self._read(parsed, at)
+
+    def _event(self, completion: Completion, at: datetime) -> CompletionEvent:
+        return CompletionEvent(
+            model=completion.model or self.model,
+            session_id=self.session_id or self._session,
+            completed_at=at,
+            latency_ms=completion.latency_ms or None,
+            tokens=completion.tokens,
+            cost_usd=completion.cost_usd,
+            id=self._id(self._line),
+        )
+
+    def _id(self, line: str) -> str:
+        """Unique in this attempt, the same when the same lines are read again (R-C35)."""
+        digest = _digest(line)
+        self._used[digest] += 1
+        return _digest(f"{self._seed}{digest}\0{self._used[digest]}")[:32]
+
+    def _conclude(self, exit_code: int | None, at: datetime) -> Outcome:
+        success = self._ended is True and (exit_code == 0 or (exit_code is None and not self.needs_exit_code))
+        if success:
+            events = [replace(event, success=True, error=None) for event in self._held if event.tokens.total]
+            return self._as_outcome(EndClass.SUCCEEDED, None, "", events)
+        verdict, said = self._why(exit_code)
+        message = one_line(said)
+        unclear = exit_code is None or (died_by_signal(exit_code) and self._ended is not False)
+        end_class = verdict.kind if verdict else EndClass.UNKNOWN if unclear else EndClass.AGENT_FAILED
+        events = [replace(event, error=event.error or message) for event in self._held]
+        if not events and self._anything:
+            self._line = "outcome"
+            events = [replace(self._event(Completion(), at), success=False, error=message)]
+        limit = verdict or self._limit
+        if not limit or not limit.is_limit or (limit.until and limit.until <= at):
+            limit = None
+        return self._as_outcome(end_class, limit, message, events)
+
+    def _as_outcome(
+        self, end_class: EndClass, limit: Verdict | None, message: str, events: Sequence[CompletionEvent]
+    ) -> Outcome:
+        return Outcome(
+            success=end_class is EndClass.SUCCEEDED,
+            end_class=end_class,
+            session_id=self.session_id,
+            limit=limit,
+            message=message,
+            events=[*self._fresh, *events],
+            result=redact(self._result),
+            model=self.model,
+        )
+
+    def _why(self, exit_code: int | None) -> tuple[Verdict | None, str]:
+        """What the run failed of, and the words for it. Structured fields first, then stderr, then the exit code."""
+        if self._failure is None and (self._ended or exit_code is None or died_by_signal(exit_code)):
+            return None, _ending(exit_code, self._ended)
+        status = self._status_of_exit(exit_code) if exit_code is not None else None
+        told = self._failure or _Failure("", None)
+        noted = self._note or _Failure("", None)
+        verdict = told.verdict or noted.verdict or self._stderr_verdict or (judge_status(status) if status else None)
+        if self._limit and (told.verdict is None or told.verdict.is_limit):
+            verdict = self._limit
+        words = told.message or noted.message or (verdict.reason if verdict else "") or " ".join(self._stderr)
+        return verdict, words or _ending(exit_code, self._ended)
+
+
+def error_verdict(evidence: str, at: datetime, status: float | None = None) -> Verdict | None:
+    """The verdict of an error field, with the HTTP status that stands beside it, if any."""
+    return judge(evidence, at, int(status) if status else None)
+
+
+def _ending(exit_code: int | None, ended: bool | None) -> str:
+    how = "with unknown exit code" if exit_code is None else f"with exit code {exit_code}"
+    return f"ended {how} {'after' if ended else 'without'} a final event"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
