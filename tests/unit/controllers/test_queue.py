@@ -1,0 +1,129 @@
+"""The keyed queue: one pass per key, wake-ups coalesce, failures back off, a pass may ask for a timer."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+
+from droveway.api.errors import TryLater
+from droveway.cluster.client import Conflict
+from droveway.cluster.objects import Key
+from droveway.controllers.queue import KeyedQueue, Reconcile
+from helpers.clock import virtual
+
+A, B = Key("team", "a"), Key("team", "b")
+
+
+@asynccontextmanager
+async def running(reconcile: Reconcile) -> AsyncIterator[KeyedQueue]:
+    queue = KeyedQueue("Test", reconcile, workers=4)
+    task = asyncio.create_task(queue.run())
+    yield queue
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(seen: Callable[[], bool]) -> None:
+    async with asyncio.timeout(100_000):
+        while not seen():
+            await asyncio.sleep(0.5)
+
+
+@virtual
+async def test_wake_ups_that_come_together_are_one_pass() -> None:
+    passes: list[Key] = []
+
+    async def reconcile(key: Key) -> None:
+        passes.append(key)
+
+    async with running(reconcile) as queue:
+        for _ in range(5):
+            queue.wake(A)
+        queue.wake(B)
+        await until(lambda: len(passes) >= 2)
+
+    assert sorted(passes) == [A, B]
+
+
+@virtual
+async def test_a_key_is_never_worked_on_twice_at_once_and_a_wake_up_meanwhile_is_not_lost() -> None:
+    at_once, most, passes = 0, 0, 0
+
+    async def reconcile(_: Key) -> None:
+        nonlocal at_once, most, passes
+        at_once += 1
+        most = max(most, at_once)
+        await asyncio.sleep(1)
+        at_once -= 1
+        passes += 1
+
+    async with running(reconcile) as queue:
+        queue.wake(A)
+        await asyncio.sleep(0.5)
+        queue.wake(A)
+        queue.wake(A)
+        await until(lambda: passes == 2)
+        await asyncio.sleep(10)
+
+    assert (most, passes) == (1, 2)
+
+
+@virtual
+async def test_a_pass_may_ask_to_be_woken() -> None:
+    times: list[float] = []
+
+    async def reconcile(_: Key) -> datetime | None:
+        times.append(asyncio.get_running_loop().time())
+        return datetime.now(UTC) + timedelta(hours=1) if len(times) == 1 else None
+
+    async with running(reconcile) as queue:
+        queue.wake(A)
+        await until(lambda: len(times) == 2)
+
+    assert times[1] - times[0] == pytest.approx(3600, abs=1)
+
+
+@pytest.mark.parametrize("error", [TryLater("away"), ZeroDivisionError("a bug")], ids=["try later", "a bug"])
+@virtual
+async def test_failures_back_off_and_do_not_stop_other_keys(error: Exception) -> None:
+    times: list[float] = []
+    others = 0
+
+    async def reconcile(key: Key) -> None:
+        nonlocal others
+        if key == B:
+            others += 1
+            return
+        times.append(asyncio.get_running_loop().time())
+        if len(times) < 12:
+            raise error
+
+    async with running(reconcile) as queue:
+        queue.wake(A)
+        queue.wake(B)
+        await until(lambda: len(times) == 12)
+
+    pauses = [b - a for a, b in pairwise(times)]
+    assert 0.25 <= pauses[0] <= 0.8
+    assert pauses[4] > pauses[0]
+    assert max(pauses) <= 91, "a minute, with jitter of a half"
+    assert others == 1
+
+
+@virtual
+async def test_a_conflict_is_looked_at_again_at_once() -> None:
+    times: list[float] = []
+
+    async def reconcile(_: Key) -> None:
+        times.append(asyncio.get_running_loop().time())
+        if len(times) == 1:
+            raise Conflict(409, "Conflict", "changed")
+
+    async with running(reconcile) as queue:
+        queue.wake(A)
+        await until(lambda: len(times) == 2)
+
+    assert times[1] - times[0] < 0.1
