@@ -11,9 +11,12 @@ _NAME = (
 
 _PATTERNS = (
     (re.compile(r"(?P<name>://[^\s/:@\"']{0,64}:)[^\s/@\"']{1,256}(?=@)"), rf"\g<name>{_MASK}"),
-    (re.compile(r"(?P<name>\b(?:bearer|basic)\s+)(?!realm\b)[^\s\"'\\,;})\]]+", re.IGNORECASE), rf"\g<name>{_MASK}"),
+    (
+        re.compile(r"(?P<name>\b(?:bearer|authorization\W{1,4}basic)\s+)[^\s\"'\\,;})\]]+", re.IGNORECASE),
+        rf"\g<name>{_MASK}",
+    ),
     (re.compile(r"\b(?:sk|pk|rk|xai|gsk|dwk|dws|xox[abprs])-[\w*.-]*[\w*-]"), _MASK),
-    (re.compile(r"\b(?:gh[opusr]|github_pat|glpat|hf|npm|pypi)[_-]\w[\w-]*"), _MASK),
+    (re.compile(r"\b(?:gh[opusr]|github_pat|glpat)[_-]\w[\w-]*"), _MASK),
     (re.compile(r"\b(?:AIza[\w-]{20,}|ya29\.[\w-]+|A[KS]IA[A-Z0-9]{12,}|eyJ[\w-]{8,}(?:\.[\w-]+){1,2})"), _MASK),
     (re.compile(rf"{_NAME}(?P<quote>\\+[\"'])[^\"'\\\n]*", re.IGNORECASE), rf"\g<name>\g<quote>{_MASK}"),
     (re.compile(rf"{_NAME}\"(?:[^\"\\\n]|\\.)*", re.IGNORECASE), rf'\g<name>"{_MASK}'),
