@@ -1,0 +1,165 @@
+"""The one mechanism for "this quota is spent until then". Standard library only.
+
+Telemetry, the operator's provider status and every gateway keep a book. A page is a quota key, or one model of it. Reading at
+any time forgets nothing (R-C23).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from droveway.api.enums import EndClass
+from droveway.core.resets import LONGEST
+from droveway.core.verdict import Scope, Verdict
+
+DEFAULT_LIMIT_TTL = timedelta(hours=1)
+_BALANCE_TTL = timedelta(hours=6)
+_FIRST_BACKOFF_SECONDS = 60
+_LONGEST_BACKOFF_SECONDS = 600
+
+Page = tuple[str, str]
+"""A quota key and the model that alone is limited, or "" when the whole group is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A quota that is spent.
+
+    Attributes:
+        kind: SubscriptionLimit, RateLimited or BalanceExhausted.
+        set_at: when it was last seen to be spent; what started later and succeeds disproves it.
+        until: when it is back.
+        scope: Model when only `model` is limited.
+        model: the model whose failure told.
+        reason: one redacted line.
+    """
+
+    kind: EndClass
+    set_at: datetime
+    until: datetime
+    scope: Scope = Scope.QUOTA_GROUP
+    model: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Streak:
+    """Rate limits of a quota key in a row, without a success in between (R-C14)."""
+
+    count: int
+    last_at: datetime
+
+
+class LimitBook:
+    """What is limited, until when (R-T5, R-T6, R-T10, R-C14, R-C20)."""
+
+    __slots__ = ("_limits", "_streaks", "_ttl")
+
+    def __init__(self, ttl: timedelta = DEFAULT_LIMIT_TTL) -> None:
+        """A book in which a subscription limit without a stated end lasts `ttl`."""
+        self._ttl = ttl
+        self._limits: dict[Page, Limit] = {}
+        self._streaks: dict[str, Streak] = {}
+
+    def __bool__(self) -> bool:
+        """Whether anything stands in it, perhaps over by now."""
+        return bool(self._limits or self._streaks)
+
+    def set(self, key: str, verdict: Verdict, at: datetime, now: datetime, model: str = "") -> bool:
+        """Notes a limit that was stated at `at`; anything but a limit changes nothing.
+
+        A stated end replaces what stands there; without one a limit is never shortened (R-T5).
+
+        Returns:
+            Whether what is limited changed.
+        """
+        if not verdict.is_limit:
+            return False
+        until = verdict.until or at + self._default(key, verdict.kind, at)
+        if verdict.kind is EndClass.RATE_LIMITED:
+            self._count(key, at)
+        if until <= now:
+            return False
+        page = (key, model if verdict.scope is Scope.MODEL else "")
+        held = self._limits.get(page)
+        if held and held.until > now:
+            at = max(at, held.set_at)
+            if verdict.until is None and held.until >= until:
+                self._limits[page] = Limit(held.kind, at, held.until, held.scope, held.model, held.reason)
+                return False
+        scope = Scope.MODEL if page[1] else Scope.QUOTA_GROUP
+        self._limits[page] = Limit(verdict.kind, at, until, scope, model, verdict.reason)
+        self._drop_ancient(now)
+        return held is None or (held.kind, held.until) != (verdict.kind, until)
+
+    def succeeded(self, key: str, started_at: datetime, model: str = "", at: datetime | None = None) -> bool:
+        """Notes a success of a model of that key; one that started after a limit was set clears it (R-T6, R-C20).
+
+        Args:
+            key: the quota key.
+            started_at: when the call began.
+            model: the model that answered.
+            at: when it answered; None is `started_at`.
+
+        Returns:
+            Whether a limit was cleared.
+        """
+        if (streak := self._streaks.get(key)) and (at or started_at) > streak.last_at:
+            del self._streaks[key]
+        pages = [page for page in {(key, ""), (key, model)} if page in self._limits]
+        cleared = [page for page in pages if started_at > self._limits[page].set_at]
+        for page in cleared:
+            del self._limits[page]
+        return bool(cleared)
+
+    def find(self, key: str, now: datetime, model: str = "") -> Limit | None:
+        """The limit that holds longest for a model of that key at `now`."""
+        held = [limit for page in {(key, ""), (key, model)} if (limit := self._limits.get(page)) and limit.until > now]
+        return max(held, key=lambda limit: limit.until, default=None)
+
+    def until(self, key: str, now: datetime, model: str = "") -> datetime | None:
+        """Until when a model of that key is limited; None when it is not."""
+        limit = self.find(key, now, model)
+        return limit.until if limit else None
+
+    def limits(self, now: datetime) -> list[tuple[str, Limit]]:
+        """Every limit that holds at `now` with its key, sorted."""
+        return [(page[0], limit) for page, limit in sorted(self._limits.items()) if limit.until > now]
+
+    def restore(self, key: str, limit: Limit) -> bool:
+        """Puts back a limit that was kept elsewhere; one that was set later stands. Tells whether it was put back."""
+        page = (key, limit.model if limit.scope is Scope.MODEL else "")
+        held = self._limits.get(page)
+        if held and (held.set_at, held.until) >= (limit.set_at, limit.until):
+            return False
+        self._limits[page] = limit
+        return True
+
+    @property
+    def streaks(self) -> Mapping[str, Streak]:
+        """Rate limits in a row by quota key: with `limits`, all that must survive a restart."""
+        return self._streaks
+
+    def restore_streak(self, key: str, streak: Streak) -> None:
+        """Puts back a streak that was kept elsewhere; one that is newer stands."""
+        held = self._streaks.get(key)
+        if held is None or held.last_at < streak.last_at:
+            self._streaks[key] = streak
+
+    def _default(self, key: str, kind: EndClass, at: datetime) -> timedelta:
+        """How long a limit lasts that states no end (R-C14)."""
+        if kind is EndClass.BALANCE_EXHAUSTED:
+            return _BALANCE_TTL
+        if kind is EndClass.SUBSCRIPTION_LIMIT:
+            return self._ttl
+        before = self._streaks[key].count if key in self._streaks else 0
+        return timedelta(seconds=min(_FIRST_BACKOFF_SECONDS << min(before, 8), _LONGEST_BACKOFF_SECONDS))
+
+    def _count(self, key: str, at: datetime) -> None:
+        streak = self._streaks.get(key)
+        self._streaks[key] = Streak(streak.count + 1, max(at, streak.last_at)) if streak else Streak(1, at)
+
+    def _drop_ancient(self, now: datetime) -> None:
+        """Keeps the book small: drops limits that have been over for longer than any limit lasts."""
+        if any(limit.until < now - LONGEST for limit in self._limits.values()):
+            self._limits = {page: limit for page, limit in self._limits.items() if limit.until >= now - LONGEST}
