@@ -1,0 +1,155 @@
+"""From what the agent printed to records: each completion once, news at once, and one final account."""
+
+import json
+from dataclasses import replace
+from datetime import datetime
+
+from droveway.agents import stream_parser
+from droveway.api.enums import Access
+from droveway.core.completion import CompletionEvent, TokenBreakdown
+from droveway.core.events import TOKEN_FIELDS, Record, RecordKind, record_to_dict
+from droveway.core.verdict import Verdict
+from droveway.sidecar.journal import Journal
+from droveway.sidecar.settings import Attempt
+
+RESULT_CHARACTERS = 4097
+"""One more than a status holds, so that the operator can tell that it was cut."""
+
+TERMINATION_BYTES = 2048
+
+
+class Reporter:
+    """Reads one attempt's output through its CLI's parser and writes records to the journal.
+
+    After a restart the output is read again from its beginning, and what the journal holds already is not written again:
+    parsers name a completion the same each time (R-C35).
+
+    Attributes:
+        final: the last record of the attempt, once there is one.
+    """
+
+    def __init__(self, attempt: Attempt, journal: Journal, started_at: datetime) -> None:
+        self.final: Record | None = None
+        self._attempt = attempt
+        self._journal = journal
+        self._parser = stream_parser(attempt.cli, attempt.run_uid, attempt.number, started_at)
+        self._known: set[str] = set()
+        self._session = ""
+        self._verdict: Verdict | None = None
+        self._tokens = TokenBreakdown()
+        self._cost: float | None = None
+        self._completions = 0
+        for record in journal.records():
+            self._remember(record)
+
+    def stdout(self, line: str, at: datetime) -> None:
+        """One line, printed at `at`."""
+        self._take(self._parser.feed(line, at))
+        self._tell_news(at)
+
+    def stderr(self, line: str, at: datetime) -> None:
+        """One line, printed at `at`."""
+        self._parser.feed_stderr(line, at)
+
+    def silence(self, at: datetime, *, stalled: bool) -> None:
+        """The agent has been silent for too long, or speaks again."""
+        self._append(replace(self._report(at), stalled=stalled))
+
+    def finish(self, exit_code: int | None, at: datetime) -> Record:
+        """The agent has ended. None: nobody knows how."""
+        outcome = self._parser.finish(exit_code, at)
+        self._take(outcome.events)
+        return self._append(
+            replace(
+                self._report(at),
+                model=outcome.model or self._attempt.model,
+                success=outcome.success,
+                tokens=self._tokens,
+                cost_usd=self._cost,
+                error=outcome.message or None,
+                verdict=outcome.limit,
+                final=True,
+                exit_code=exit_code,
+                end_class=outcome.end_class,
+                result=outcome.result[:RESULT_CHARACTERS],
+                completions=self._completions,
+            )
+        )
+
+    def _take(self, events: list[CompletionEvent]) -> None:
+        for event in events:
+            if event.id and event.id in self._known:
+                continue
+            record = replace(
+                self._report(event.completed_at),
+                kind=RecordKind.COMPLETION,
+                model=event.model or self._attempt.model,
+                session_id=event.session_id,
+                latency_ms=event.latency_ms,
+                success=event.success,
+                tokens=event.tokens,
+                cost_usd=event.cost_usd,
+                error=event.error,
+                id=event.id,
+                verdict=None if event.success else self._parser.verdict,
+            )
+            if self._attempt.access is Access.DIRECT and not self._journal.full:
+                self._append(record)
+            else:
+                self._count(record)
+
+    def _tell_news(self, at: datetime) -> None:
+        """The session, and what the CLI says of its provider, as soon as they are known."""
+        session, verdict = self._parser.session_id, self._parser.verdict
+        if (session and session != self._session) or (verdict and verdict != self._verdict):
+            self._append(self._report(at))
+
+    def _report(self, at: datetime) -> Record:
+        attempt = self._attempt
+        return Record(
+            number=0,
+            kind=RecordKind.REPORT,
+            at=at,
+            run=attempt.run,
+            run_uid=attempt.run_uid,
+            attempt=attempt.number,
+            candidate=attempt.candidate,
+            provider=attempt.provider,
+            model=attempt.model,
+            session_id=self._parser.session_id or "",
+            verdict=self._parser.verdict,
+        )
+
+    def _append(self, record: Record) -> Record:
+        record = self._journal.append(record)
+        self._remember(record)
+        return record
+
+    def _remember(self, record: Record) -> None:
+        if record.final:
+            self.final = record
+        elif record.kind is RecordKind.REPORT:
+            self._session, self._verdict = record.session_id, record.verdict
+        else:
+            self._known.add(record.id or "")
+            self._count(record)
+
+    def _count(self, record: Record) -> None:
+        self._completions += 1
+        self._tokens = TokenBreakdown(
+            **{name: getattr(self._tokens, name) + getattr(record.tokens, name) for name in TOKEN_FIELDS}
+        )
+        if record.cost_usd is not None:
+            self._cost = (self._cost or 0.0) + record.cost_usd
+
+
+def termination_message(final: Record) -> bytes:
+    """The final record without the agent's words, small enough for every kubelet."""
+    short = replace(final, result="")
+    for room in (256, 128, 32, 0):
+        verdict = short.verdict and replace(short.verdict, reason=short.verdict.reason[:room])
+        short = replace(short, error=(short.error or "")[:room] or None, verdict=verdict)
+        message = json.dumps(record_to_dict(short), ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+        if len(message) <= TERMINATION_BYTES:
+            break
+    return message
