@@ -1,0 +1,182 @@
+"""One candidate's turn: slot, key, upstream call, verdict, and the answer to the agent if it is one."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import aiohttp
+
+from droveway.api.enums import EndClass
+from droveway.core.verdict import Scope, Verdict
+from droveway.dialects import Operation, request_headers_to_upstream, response_headers_to_client
+from droveway.gateway.admission import QueueTimeout
+from droveway.gateway.client import Answering, Asked
+from droveway.gateway.config import Candidate, Provider
+from droveway.gateway.credentials import Credentials, NoCredentials
+from droveway.gateway.exhausted import BUSY
+from droveway.gateway.ledger import Account, Call, Ledger
+from droveway.gateway.metrics import GatewayMetrics
+from droveway.gateway.relay import Relay
+from droveway.gateway.standing import Standing
+from droveway.gateway.upstream import Unreachable, Upstream, read_all
+
+_SEARCHED_BYTES = 4096
+CANCELLED = Verdict(EndClass.CANCELLED, None, Scope.REQUEST, "the agent left before the answer was complete")
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What every exchange shares."""
+
+    standing: Standing
+    credentials: Credentials
+    upstream: Upstream
+    ledger: Ledger
+    metrics: GatewayMetrics
+    queue_seconds: float
+
+
+class AgentStalled(Exception):  # noqa: N818 - says what happened
+    """The agent does not read its answer; nothing more can be told to it."""
+
+
+class Attempt:
+    """The turn of one candidate in one exchange."""
+
+    def __init__(self, services: Services, asked: Asked, answering: Answering, account: Account) -> None:
+        self._services, self._asked, self._answering, self._account = services, asked, answering, account
+        self._counts = asked.request.operation is Operation.GENERATE
+
+    async def run(self, candidate: Candidate, provider: Provider) -> Verdict | None:
+        """Tries to have the request answered.
+
+        Returns:
+            None: the agent has its answer, whatever it is. Else why this candidate gave none; nothing was sent then.
+        """
+        standing = self._services.standing
+        try:
+            async with self._slot(provider):
+                if objection := standing.enter(self._asked.route, candidate, provider, datetime.now(UTC)):
+                    return objection
+                return await self._call(candidate, provider)
+        except QueueTimeout:
+            return Verdict(
+                EndClass.RATE_LIMITED,
+                datetime.now(UTC) + BUSY,
+                Scope.REQUEST,
+                f"no slot of provider {provider.name} became free in {self._services.queue_seconds:g} s",
+            )
+
+    @asynccontextmanager
+    async def _slot(self, provider: Provider) -> AsyncIterator[None]:
+        began = time.monotonic()
+        names = (provider.key.namespace, provider.name)
+        async with self._services.standing.slots(provider).hold(self._services.queue_seconds):
+            waited = time.monotonic() - began
+            self._account.foreign += waited
+            self._services.metrics.queue_wait(*names).observe(waited)
+            gauge = self._services.metrics.in_flight(*names)
+            gauge.inc()
+            try:
+                yield
+            finally:
+                gauge.dec()
+
+    async def _call(self, candidate: Candidate, provider: Provider) -> Verdict | None:
+        """Calls; once more if the provider's key was refused and its Secret holds another by now."""
+        try:
+            for _ in range(2):
+                key = await self._services.credentials.of(provider)
+                verdict = await self._call_with(key, candidate, provider)
+                if verdict is None or verdict.kind is not EndClass.AUTH_FAILED:
+                    return verdict
+                if not await self._services.credentials.changed(provider, key):
+                    self._services.standing.refuse(provider, verdict, datetime.now(UTC))
+                    return verdict
+        except NoCredentials as error:
+            return Verdict(EndClass.AUTH_FAILED, None, Scope.PROVIDER, str(error))
+        return verdict
+
+    async def _call_with(self, key: str, candidate: Candidate, provider: Provider) -> Verdict | None:
+        self._account.calls += 1
+        self._answering.mark(self._asked.route.key.name, candidate.name, self._account.calls)
+        call = Call(candidate, provider, datetime.now(UTC), time.monotonic())
+        verdict, clocks = CANCELLED, self._services.upstream.clocks
+        try:
+            async with asyncio.timeout(clocks.answer) as clock:
+                verdict = await self._send(key, call, clock)
+        except TimeoutError:
+            if self._answering.sending:
+                raise AgentStalled from None
+            silence = clocks.idle if self._answering.started else clocks.answer
+            verdict = _outage(f"silent for {silence:g} s")
+        except Unreachable as error:
+            verdict = _outage(str(error))
+        finally:
+            self._close(call, verdict)
+        if self._answering.started and not self._answering.done:
+            message = f"{provider.name}/{candidate.model} failed after its answer had begun: {verdict.reason}"
+            await self._answering.end(self._asked.spec.in_band_error(verdict.kind, message))
+        return None if self._answering.done else verdict
+
+    async def _send(self, key: str, call: Call, clock: asyncio.Timeout) -> Verdict:
+        asked, model = self._asked, call.candidate.model
+        url = call.provider.base_url + asked.spec.upstream_path(asked.request, model)
+        headers = request_headers_to_upstream(asked.headers)
+        headers += [*(asked.spec.auth_headers(key) if key else ()), ("accept-encoding", "identity")]
+        answer = await self._services.upstream.send(url, headers, asked.spec.rewrite(asked.request, model))
+        try:
+            if answer.status >= 300:
+                return await self._refused(answer, call, clock)
+            if asked.request.stream and answer.content_type == "text/event-stream":
+                return await Relay(
+                    asked, self._answering, call, answer, clock, self._services.upstream.clocks.idle
+                ).run()
+            return await self._plain(answer, call, clock)
+        finally:
+            answer.close()  # a connection whose answer was read to its end is back in the pool already
+
+    async def _refused(self, answer: aiohttp.ClientResponse, call: Call, clock: asyncio.Timeout) -> Verdict:
+        body = await read_all(answer, clock, self._services.upstream.clocks.idle)
+        if answer.status < 400:
+            return _outage(
+                f"HTTP {answer.status} points elsewhere; correct spec.baseURL of ModelProvider {call.provider.name}"
+            )
+        verdict = self._asked.spec.classify(answer.status, answer.headers, body, datetime.now(UTC))
+        verdict = judge(call.provider, verdict, body, datetime.now(UTC))
+        if verdict.kind is EndClass.REQUEST_REJECTED:
+            await self._answering.whole(answer.status, response_headers_to_client(answer.headers.items()), body)
+        return verdict
+
+    async def _plain(self, answer: aiohttp.ClientResponse, call: Call, clock: asyncio.Timeout) -> Verdict:
+        body = await read_all(answer, clock, self._services.upstream.clocks.idle)
+        call.first_content = time.monotonic()
+        verdict = Verdict(EndClass.SUCCEEDED)
+        if self._counts:
+            read = self._asked.spec.read_answer(body, datetime.now(UTC))
+            call.tokens, verdict = read.usage, read.verdict
+        if verdict.is_success:
+            await self._answering.whole(answer.status, response_headers_to_client(answer.headers.items()), body)
+        return verdict
+
+    def _close(self, call: Call, verdict: Verdict) -> None:
+        if self._counts:
+            self._services.standing.note(self._asked.route, call, verdict, datetime.now(UTC))
+            self._services.ledger.call_ended(self._asked, self._account, call, verdict)
+
+
+def _outage(reason: str) -> Verdict:
+    return Verdict(EndClass.PROVIDER_OUTAGE, None, Scope.PROVIDER, reason)
+
+
+def judge(provider: Provider, verdict: Verdict, body: bytes, now: datetime) -> Verdict:
+    """What a refusal means by the provider's own rules: its signatures, and how long its limits last."""
+    text = body[:_SEARCHED_BYTES].decode("utf-8", "replace") if provider.signatures else ""
+    if not verdict.is_limit and any(signature.search(text) for signature in provider.signatures):
+        verdict = Verdict(EndClass.SUBSCRIPTION_LIMIT, None, Scope.QUOTA_GROUP, "matches spec.limits.signatures")
+    if verdict.kind is EndClass.SUBSCRIPTION_LIMIT and verdict.until is None:
+        return replace(verdict, until=now + provider.default_limit)
+    return verdict

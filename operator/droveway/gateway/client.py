@@ -1,0 +1,81 @@
+"""The agent's side of one exchange: what was asked, and what was answered so far."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from droveway.api.names import HEADER_ATTEMPTS, HEADER_CANDIDATE, HEADER_ROUTE
+from droveway.dialects import DialectSpec, Reply, Request
+from droveway.gateway.config import Route
+from droveway.gateway.identity import Caller
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request whose caller, dialect and route are known."""
+
+    id: str
+    caller: Caller
+    spec: DialectSpec
+    request: Request
+    headers: Headers
+    route: Route
+    session_id: str
+
+
+class Answering:
+    """The answer to the agent.
+
+    Attributes:
+        started: the head is out; from now on only the body can tell of trouble.
+        sending: a piece is on its way, and the agent has not made room for it yet.
+        done: the last piece is on its way or out.
+    """
+
+    def __init__(self, send: Send) -> None:
+        self._send_now = send
+        self.started = self.sending = self.done = False
+        self.marks: Headers = []
+
+    def mark(self, route: str, candidate: str, attempts: int) -> None:
+        """What happened so far, for the headers of the answer."""
+        self.marks = [
+            (HEADER_ROUTE.lower().encode(), route.encode()),
+            (HEADER_ATTEMPTS.lower().encode(), str(attempts).encode()),
+        ]
+        if candidate:
+            self.marks.append((HEADER_CANDIDATE.lower().encode(), candidate.encode()))
+
+    async def start(self, status: int, headers: Headers) -> None:
+        """Sends the head."""
+        self.started = True
+        await self._send({"type": "http.response.start", "status": status, "headers": headers + self.marks})
+
+    async def piece(self, body: bytes) -> None:
+        """Sends a piece of the body."""
+        await self._send({"type": "http.response.body", "body": body, "more_body": True})
+
+    async def end(self, body: bytes = b"") -> None:
+        """Sends the last piece."""
+        self.done = True
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        self.sending = True
+        await self._send_now(message)
+        self.sending = False
+
+    async def whole(self, status: int, headers: Headers, body: bytes) -> None:
+        """Sends an answer that is complete."""
+        await self.start(status, [*headers, (b"content-length", b"%d" % len(body))])
+        await self.end(body)
+
+    async def reply(self, reply: Reply) -> None:
+        """Sends an answer of our own."""
+        headers = [
+            (name.lower().encode(), value.encode()) for name, value in reply.headers if name.lower() != "content-length"
+        ]
+        await self.whole(reply.status, headers, reply.body)

@@ -1,0 +1,269 @@
+"""What the gateway serves: routes, providers and runs as one immutable snapshot, swapped whole when anything changes."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple, TypeVar
+
+from droveway.api.enums import Access, CircuitName, ConditionType, Dialect, EndClass, Strategy
+from droveway.api.v1alpha1 import CandidateStatus, ModelProvider, ModelRoute
+from droveway.cluster.objects import Key
+from droveway.core.health import CircuitBreakerConfig
+from droveway.core.limitbook import Limit
+from droveway.core.verdict import Scope
+
+
+class SecretKey(NamedTuple):
+    """One key of one Secret."""
+
+    namespace: str
+    name: str
+    key: str
+
+
+class Circuit(NamedTuple):
+    """Breaker of record of a candidate, as the operator has written it down."""
+
+    state: CircuitName
+    opened_at: datetime | None
+    open_until: datetime | None
+
+
+CLOSED = Circuit(CircuitName.CLOSED, None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """One upstream account."""
+
+    key: Key
+    dialect: Dialect
+    access: Access
+    base_url: str
+    quota_key: str
+    secret: SecretKey | None = None
+    max_in_flight: int = 32
+    default_limit: timedelta = timedelta(hours=1)
+    signatures: tuple[re.Pattern[str], ...] = ()
+    limits: tuple[Limit, ...] = ()
+    not_ready: tuple[str, str] | None = None
+
+    @property
+    def name(self) -> str:
+        """Its name within its namespace."""
+        return self.key.name
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One line of a route, with what the operator knows of it."""
+
+    name: str
+    provider: Key
+    model: str
+    weight: int = 1
+    priority: int = 0
+    circuit: Circuit = CLOSED
+    samples: int = 0
+    succeeded: int = 0
+    latency_ms: float | None = None
+    timed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The choice."""
+
+    key: Key
+    strategy: Strategy
+    candidates: tuple[Candidate, ...]
+    breaker: CircuitBreakerConfig
+    stale_after: timedelta = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """An AgentRun, as far as its requests need it."""
+
+    uid: str
+    namespace: str
+    name: str
+    route: str
+    attempt: int = 0
+    candidate: str = ""
+    live: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything at one moment. A request that began under one snapshot may end under the next."""
+
+    routes: Mapping[Key, Route] = field(default_factory=dict)
+    providers: Mapping[Key, Provider] = field(default_factory=dict)
+    runs: Mapping[str, Run] = field(default_factory=dict)
+    limits: Mapping[str, tuple[Limit, ...]] = field(default_factory=dict)
+    """By quota key: what any provider of the group is known to be limited by."""
+
+    @classmethod
+    def of(cls, routes: Iterable[Route], providers: Iterable[Provider], runs: Iterable[Run]) -> "Snapshot":
+        """A snapshot of all that is given."""
+        by_key = {p.key: p for p in providers}
+        return cls({r.key: r for r in routes}, by_key, {r.uid: r for r in runs}, _by_quota(by_key.values()))
+
+
+class Config:
+    """Holds the snapshot of the moment.
+
+    Attributes:
+        snapshot: read it once per decision; it never changes, it is replaced.
+        on_change: called after every swap of routes or providers.
+    """
+
+    def __init__(self) -> None:
+        self.snapshot = Snapshot()
+        self.synced = False
+        self.on_change: list[Callable[[Snapshot], None]] = []
+
+    def swap(self, snapshot: Snapshot) -> None:
+        """Serves another snapshot from now on."""
+        self.snapshot = snapshot
+        self._tell()
+
+    def put_route(self, key: Key, route: Route | None) -> None:
+        """One route changed; None: it is gone."""
+        self.snapshot = replace(self.snapshot, routes=_with(self.snapshot.routes, key, route))
+        self._tell()
+
+    def put_provider(self, key: Key, provider: Provider | None) -> None:
+        """One provider changed; None: it is gone."""
+        providers = _with(self.snapshot.providers, key, provider)
+        self.snapshot = replace(self.snapshot, providers=providers, limits=_by_quota(providers.values()))
+        self._tell()
+
+    def put_run(self, uid: str, run: Run | None) -> None:
+        """One run changed; None: it is gone."""
+        self.snapshot = replace(self.snapshot, runs=_with(self.snapshot.runs, uid, run))
+
+    def find_run(self, uid: str) -> Run | None:
+        """The run of a uid."""
+        return self.snapshot.runs.get(uid)
+
+    def _tell(self) -> None:
+        for listener in self.on_change:
+            listener(self.snapshot)
+
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+def _with(known: Mapping[K, V], key: K, value: V | None) -> dict[K, V]:
+    changed = dict(known)
+    if value is None:
+        changed.pop(key, None)
+    else:
+        changed[key] = value
+    return changed
+
+
+def _by_quota(providers: Iterable[Provider]) -> dict[str, tuple[Limit, ...]]:
+    found: dict[str, tuple[Limit, ...]] = {}
+    for provider in providers:
+        if provider.limits:
+            found[provider.quota_key] = found.get(provider.quota_key, ()) + provider.limits
+    return found
+
+
+def provider_of(manifest: dict[str, Any]) -> Provider:
+    """A ModelProvider as the gateway keeps it."""
+    resource = ModelProvider.model_validate(manifest)
+    spec, status, meta = resource.spec, resource.status, resource.metadata
+    ref = spec.credentials_ref
+    stated = tuple(
+        Limit(
+            EndClass(limit.kind),
+            limit.set_time,
+            limit.until_time,
+            Scope.MODEL if limit.model else Scope.QUOTA_GROUP,
+            limit.model,
+            limit.message,
+        )
+        for limit in status.limits
+    )
+    return Provider(
+        key=Key(meta.namespace, meta.name),
+        dialect=spec.dialect,
+        access=spec.access,
+        base_url=spec.base_url.rstrip("/"),
+        quota_key=f"{meta.namespace}/{spec.quota_group or meta.name}",
+        secret=SecretKey(meta.namespace, ref.name, ref.key) if ref else None,
+        max_in_flight=spec.max_in_flight,
+        default_limit=timedelta(seconds=spec.limits.default_seconds),
+        signatures=tuple(re.compile(text, re.IGNORECASE) for text in spec.limits.signatures),
+        limits=stated,
+        not_ready=_not_ready(resource),
+    )
+
+
+def _not_ready(provider: ModelProvider) -> tuple[str, str] | None:
+    """Why the operator says that it cannot be used.
+
+    A refused login is left out: the gateway finds out by itself as soon as the Secret holds another key.
+    """
+    for condition in provider.status.conditions:
+        current = (condition.observed_generation or 0) >= provider.metadata.generation
+        if condition.type == ConditionType.READY and condition.status == "False" and current:
+            return None if condition.reason == EndClass.AUTH_FAILED else (condition.reason, condition.message)
+    return None
+
+
+def route_of(manifest: dict[str, Any]) -> Route:
+    """A ModelRoute as the gateway keeps it."""
+    resource = ModelRoute.model_validate(manifest)
+    spec, meta = resource.spec, resource.metadata
+    told = {status.name: status for status in resource.status.candidates}
+    candidates = []
+    for line in spec.candidates:
+        known = told.get(line.name) or CandidateStatus(name=line.name, eligible=True, reason="")
+        candidates.append(
+            Candidate(
+                line.name,
+                Key(meta.namespace, line.provider_ref.name),
+                line.model,
+                line.weight,
+                line.priority,
+                Circuit(known.circuit.state, known.circuit.opened_time, known.circuit.open_until_time),
+                known.telemetry.samples,
+                known.telemetry.succeeded,
+                known.telemetry.average_latency_milliseconds,
+                known.telemetry.last_event_time,
+            )
+        )
+    rule = spec.circuit_breaker
+    return Route(
+        key=Key(meta.namespace, meta.name),
+        strategy=spec.strategy,
+        candidates=tuple(candidates),
+        breaker=CircuitBreakerConfig(
+            failure_threshold=rule.failure_threshold,
+            cooldown=timedelta(seconds=rule.cooldown_seconds),
+            success_threshold=rule.success_threshold,
+            half_open_max_probes=rule.half_open_max_probes,
+        ),
+        stale_after=timedelta(seconds=spec.telemetry.stale_seconds),
+    )
+
+
+def run_of(manifest: dict[str, Any]) -> Run:
+    """An AgentRun as the gateway keeps it. No pydantic: there are thousands, and they change often."""
+    meta, status = manifest["metadata"], manifest.get("status") or {}
+    return Run(
+        uid=meta["uid"],
+        namespace=meta.get("namespace", ""),
+        name=meta["name"],
+        route=manifest["spec"]["routeRef"]["name"],
+        attempt=status.get("attemptCount") or 0,
+        candidate=(status.get("route") or {}).get("candidate", ""),
+        live=not (status.get("completionTime") or meta.get("deletionTimestamp")),
+    )

@@ -1,0 +1,95 @@
+"""One request of an agent: candidate after candidate, until one answers or none is left."""
+
+import asyncio
+import random
+from datetime import UTC, datetime, timedelta
+
+from droveway.api.enums import EndClass
+from droveway.core.routing import Choice, Preference, choose
+from droveway.core.verdict import Verdict
+from droveway.gateway.attempt import Attempt, Services
+from droveway.gateway.client import Answering, Asked
+from droveway.gateway.config import Candidate, Provider
+from droveway.gateway.exhausted import exhausted
+from droveway.gateway.ledger import Account
+
+_SHORT_LIMIT = timedelta(seconds=5)
+"""A rate limit that ends so soon is waited for, once, when no other candidate is left."""
+
+
+class Exchange:
+    """The walk of one request through the candidates of its route, each of them once."""
+
+    def __init__(self, services: Services, asked: Asked, answering: Answering, account: Account) -> None:
+        self._services, self._asked, self._answering, self._account = services, asked, answering, account
+        self._refusals: dict[str, Verdict] = {}
+        self._waited = False
+
+    async def serve(self) -> EndClass:
+        """Answers the agent; says with what."""
+        attempt = Attempt(self._services, self._asked, self._answering, self._account)
+        last: str | None = None
+        while True:
+            choice = self._choose()
+            if choice.candidate is None:
+                if await self._wait_briefly():
+                    continue
+                return await self._give_up()
+            name = choice.candidate.name
+            if last is not None and last != name:
+                self._services.ledger.rerouted(self._asked, last, name, self._refusals[last])
+            candidate, provider = self._find(name)
+            self._account.candidate = name
+            verdict = await attempt.run(candidate, provider)
+            if verdict is None:
+                return self._account.outcome
+            if verdict.kind is EndClass.REQUEST_REJECTED:
+                await self._answering.reply(self._asked.spec.error_response(verdict.kind, verdict.reason))
+                return verdict.kind
+            self._refusals[name] = verdict
+            last = name
+
+    def _choose(self) -> Choice:
+        standing, asked = self._services.standing, self._asked
+        now = datetime.now(UTC)
+        prefer = Preference(
+            strategy=asked.route.strategy,
+            dice=random.random(),  # noqa: S311 - shares, not secrets
+            sticky=asked.caller.run.candidate or None,
+            tried=frozenset(self._refusals),
+        )
+        return choose(standing.views(asked.route, asked.spec.dialect, now), prefer, now)
+
+    def _find(self, name: str) -> tuple[Candidate, Provider]:
+        candidate = next(c for c in self._asked.route.candidates if c.name == name)
+        return candidate, self._services.standing.provider(candidate)
+
+    async def _wait_briefly(self) -> bool:
+        """Sits a short rate limit out, if that is all that is in the way. At most once."""
+        now = datetime.now(UTC)
+        verdict = self._verdict(now)
+        if (
+            self._waited
+            or verdict.kind is not EndClass.RATE_LIMITED
+            or not verdict.until
+            or verdict.until - now > _SHORT_LIMIT
+        ):
+            return False
+        self._waited = True
+        seconds = max(0.0, (verdict.until - now).total_seconds())
+        self._account.foreign += seconds
+        await asyncio.sleep(seconds)
+        self._refusals = {name: v for name, v in self._refusals.items() if v.kind is not EndClass.RATE_LIMITED}
+        return True
+
+    async def _give_up(self) -> EndClass:
+        now = datetime.now(UTC)
+        verdict = self._verdict(now)
+        self._services.ledger.exhausted(self._asked, verdict)
+        self._answering.mark(self._asked.route.key.name, "", self._account.calls)
+        await self._answering.reply(self._asked.spec.exhausted_response(verdict, now))
+        return verdict.kind
+
+    def _verdict(self, now: datetime) -> Verdict:
+        views = self._services.standing.views(self._asked.route, self._asked.spec.dialect, now)
+        return exhausted(views, self._refusals, now)

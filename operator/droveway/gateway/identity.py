@@ -1,0 +1,92 @@
+"""Who asks: the run key of a request, checked against the runs that live."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from droveway.api.errors import UserMustAct
+from droveway.api.names import RUN_KEY_PREFIX
+from droveway.core.keys import claimed_identity, is_run_key, namespace_key
+from droveway.gateway.config import Run
+
+_SHORTEST_KEY = 16  # bytes
+
+
+class NotAllowed(Exception):  # noqa: N818 - says what happened
+    """The key opens nothing. The message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A live run, and which attempt of it asks."""
+
+    run: Run
+    attempt: int
+
+
+def read_master_keys(path: Path) -> tuple[bytes, ...]:
+    """The master keys of a file, one a line, the current one first.
+
+    Raises:
+        UserMustAct: there is none, or one is too short to be a secret.
+    """
+    try:
+        lines = [line.strip() for line in path.read_bytes().splitlines()]
+    except OSError as error:
+        raise UserMustAct(
+            f"cannot read the master key file {path}: {error.strerror}; mount it, or set DROVEWAY_MASTER_KEY_FILE"
+        ) from error
+    keys = tuple(line for line in lines if line)
+    if not keys or any(len(key) < _SHORTEST_KEY for key in keys):
+        raise UserMustAct(
+            f"{path} must hold a master key of at least {_SHORTEST_KEY} characters per line, the current one "
+            "first; make one with `openssl rand -hex 32`"
+        )
+    return keys
+
+
+class Doorkeeper:
+    """Turns a key into a live run.
+
+    Args:
+        masters: accepted master keys.
+        find: the run of a uid, as the configuration knows it now.
+    """
+
+    def __init__(self, masters: tuple[bytes, ...], find: Callable[[str], Run | None]) -> None:
+        self._find = find
+        self._keys = lru_cache(maxsize=1024)(
+            lambda namespace: tuple(namespace_key(master, namespace) for master in masters)
+        )
+
+    def admit(self, token: str) -> Caller:
+        """Who this is.
+
+        Raises:
+            NotAllowed: it is nobody, or a run that no longer lives.
+        """
+        if not token:
+            raise NotAllowed("no key was sent; send the run key as x-api-key, Authorization: Bearer or x-goog-api-key")
+        who = claimed_identity(token) if token.startswith(RUN_KEY_PREFIX) else None
+        if who is None:
+            raise NotAllowed(
+                "this is not a run key (dwk-…); inside an agent's pod it is in /droveway/run/key, and provider "
+                "keys are not accepted here"
+            )
+        run = self._find(who.run_uid)
+        if run is None:
+            raise NotAllowed("the run of this key does not exist (any more); create an AgentRun and use its key")
+        if not any(is_run_key(token, key, who) for key in self._keys(run.namespace)):
+            raise NotAllowed(
+                "this run key is forged, or the master key has changed twice since; the run's next attempt gets "
+                "a new one"
+            )
+        if not run.live:
+            raise NotAllowed(f"run {run.namespace}/{run.name} has ended; its keys ended with it")
+        if who.attempt < run.attempt:
+            raise NotAllowed(
+                f"attempt {who.attempt} of run {run.namespace}/{run.name} is over; attempt {run.attempt} has its "
+                "own key"
+            )
+        return Caller(run, who.attempt)

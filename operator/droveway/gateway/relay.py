@@ -1,0 +1,97 @@
+"""Relaying a stream: held back until its first content, so that a failure before it stays invisible."""
+
+import asyncio
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import aiohttp
+
+from droveway.core.verdict import Verdict
+from droveway.dialects import StreamReader, response_headers_to_client
+from droveway.gateway.client import Answering, Asked
+from droveway.gateway.ledger import Call
+from droveway.gateway.upstream import Unreachable, read_piece
+
+_HELD_EVENTS = 64
+_HELD_BYTES = 256 * 1024
+_TAIL_SECONDS = 1.0  # between a stream's explicit end and the end of its connection
+
+
+class Relay:
+    """One stream, from the provider to the agent.
+
+    Args:
+        clock: runs until the first content, then from piece to piece; it also bounds an agent that does not read.
+        idle: seconds between two pieces.
+    """
+
+    def __init__(
+        self,
+        asked: Asked,
+        answering: Answering,
+        call: Call,
+        answer: aiohttp.ClientResponse,
+        clock: asyncio.Timeout,
+        idle: float,
+    ) -> None:
+        self._answering, self._call, self._answer, self._clock, self._idle = answering, call, answer, clock, idle
+        self._reader: StreamReader = asked.spec.reader(asked.request)
+        self._held: list[bytes] = []
+        self._held_bytes = self._held_events = 0
+        self._now = asyncio.get_running_loop().time
+
+    async def run(self) -> Verdict:
+        """Relays until the end, good or bad; a bad one is left to the caller to tell the agent.
+
+        Raises:
+            Unreachable: the stream was cut.
+        """
+        reader = self._reader
+        try:
+            while not (reader.terminal or reader.has_error) and (piece := await read_piece(self._answer)):
+                await self._take(reader.feed(piece))
+            if reader.terminal:
+                await self._tail()
+            rest = reader.close()
+            verdict = reader.verdict(datetime.now(UTC))
+            if verdict.is_success:
+                await self._commit()
+                await self._answering.end(rest)
+            elif rest and self._answering.started:
+                await self._answering.piece(rest)
+            return verdict
+        finally:
+            self._call.tokens = reader.usage
+
+    async def _take(self, out: bytes) -> None:
+        if self._answering.started:
+            if out:
+                await self._answering.piece(out)
+            self._clock.reschedule(self._now() + self._idle)
+            return
+        self._held.append(out)
+        self._held_bytes += len(out)
+        self._held_events += out.count(b"\n\n")
+        enough = self._held_bytes > _HELD_BYTES or self._held_events > _HELD_EVENTS
+        if (self._reader.has_content or enough) and not self._reader.has_error:
+            await self._commit()
+            self._clock.reschedule(self._now() + self._idle)
+
+    async def _commit(self) -> None:
+        """From here on the agent sees this candidate's answer."""
+        if self._answering.started:
+            return
+        self._call.first_content = time.monotonic()
+        headers = response_headers_to_client(self._answer.headers.items())
+        await self._answering.start(self._answer.status, headers)
+        if held := b"".join(self._held):
+            await self._answering.piece(held)
+        self._held.clear()
+
+    async def _tail(self) -> None:
+        """What still comes after the explicit end: usage, and the end of the connection, so that it can be used again."""
+        with suppress(TimeoutError, Unreachable):
+            async with asyncio.timeout(_TAIL_SECONDS):
+                while piece := await read_piece(self._answer):
+                    await self._take(self._reader.feed(piece))

@@ -1,0 +1,185 @@
+"""Tells the operator what happened: numbered per route, at most a second late, again and again until acknowledged."""
+
+import asyncio
+import logging
+import uuid
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+
+import aiohttp
+import orjson
+
+from droveway.cluster.objects import Key
+from droveway.core.events import Batch, Record, batch_to_dict
+from droveway.gateway.metrics import GatewayMetrics
+from droveway.gateway.prices import PricedModel, Prices
+
+log = logging.getLogger(__name__)
+
+_BATCH_SECONDS = 1.0
+_BATCH_RECORDS = 200
+_POST_SECONDS = 5.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
+_MOST_PENDING = 20_000
+
+
+@dataclass(slots=True)
+class _Entry:
+    record: Record
+    priced: PricedModel | None
+
+
+@dataclass(slots=True)
+class _Line:
+    """What one route's batches have not delivered yet."""
+
+    number: int = 0
+    entries: deque[_Entry] = field(default_factory=deque)
+
+
+class Reporter:
+    """The way to the operator's `/v1/events`.
+
+    Args:
+        url: of the operator; empty: nobody listens, and only metrics are kept.
+        token_file: the service-account token, read at every batch since it is rotated.
+        prices: for the cost of completions, looked up here and not while an agent waits.
+    """
+
+    def __init__(self, url: str, token_file: Path, prices: Prices, metrics: GatewayMetrics) -> None:
+        self._url, self._token_file, self._prices, self._metrics = url, token_file, prices, metrics
+        self.source = uuid.uuid4().hex
+        self._lines: dict[Key, _Line] = {}
+        self._pending = 0
+        self._urgent = asyncio.Event()
+        self._some = asyncio.Event()
+
+    def tell(self, route: Key, record: Record, priced: PricedModel | None = None) -> None:
+        """Takes a record; its number is given here. Bad news goes out at once."""
+        line = self._lines.setdefault(route, _Line())
+        line.number += 1
+        line.entries.append(_Entry(replace(record, number=line.number), priced))
+        self._pending += 1
+        if self._pending > _MOST_PENDING:
+            self._drop_oldest()
+        self._metrics.events_pending.set(self._pending)
+        self._some.set()
+        if record.verdict is not None:
+            self._urgent.set()
+
+    async def run(self) -> None:
+        """Delivers until cancelled."""
+        async with aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=_POST_SECONDS), trust_env=False
+        ) as session:
+            pause = 0.0
+            while True:
+                await self._some.wait()
+                await self._until_due(pause)
+                pause = await self._deliver_all(session, pause)
+
+    async def flush(self, seconds: float) -> None:
+        """Delivers what is pending, as far as it can be done in so many seconds."""
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=seconds), trust_env=False) as session:
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._deliver_all(session, 0.0)
+            except TimeoutError:
+                log.warning("%d events were not acknowledged in time", self._pending)
+
+    async def _until_due(self, pause: float) -> None:
+        if pause:
+            await asyncio.sleep(pause)
+            return
+        try:
+            async with asyncio.timeout(_BATCH_SECONDS):
+                await self._urgent.wait()
+        except TimeoutError:
+            return
+
+    async def _deliver_all(self, session: aiohttp.ClientSession, pause: float) -> float:
+        """Returns how long to wait before the next try; 0 when all went well."""
+        self._urgent.clear()
+        await self._prices.settled()
+        try:
+            for route, line in list(self._lines.items()):
+                while line.entries:
+                    await self._deliver(session, route, line)
+        except _Later as later:
+            return max(later.seconds, min(_LONGEST_PAUSE, pause * 2 or _FIRST_PAUSE))
+        if not self._pending:
+            self._some.clear()
+        return 0.0
+
+    async def _deliver(self, session: aiohttp.ClientSession, route: Key, line: _Line) -> None:
+        chosen = list(islice(line.entries, _BATCH_RECORDS))
+        for entry in chosen:
+            self._price(route, entry)
+        upto = chosen[-1].record.number
+        if self._url:
+            body = batch_to_dict(Batch(self.source, route.namespace, route.name, tuple(e.record for e in chosen)))
+            upto = await self._post(session, orjson.dumps(body))
+        before = self._pending
+        while line.entries and line.entries[0].record.number <= upto:
+            line.entries.popleft()
+            self._pending -= 1
+        self._metrics.events_pending.set(self._pending)
+        if self._pending == before:
+            raise _Later(0.0)
+
+    def _price(self, route: Key, entry: _Entry) -> None:
+        """Puts the cost into a record, once."""
+        if entry.priced is None:
+            return
+        rates, record = self._prices.rates(entry.priced), entry.record
+        entry.priced = None
+        if rates is not None and record.tokens.total:
+            cost = rates.cost(record.tokens)
+            entry.record = replace(record, cost_usd=cost)
+            self._metrics.cost(route.namespace, route.name, record.provider, record.model).inc(cost)
+
+    async def _post(self, session: aiohttp.ClientSession, body: bytes) -> int:
+        headers = {"content-type": "application/json"}
+        if token := _read(self._token_file):
+            headers["authorization"] = f"Bearer {token}"
+        try:
+            async with session.post(f"{self._url}/v1/events", data=body, headers=headers) as answer:
+                if answer.status == 200:
+                    return int(orjson.loads(await answer.read())["acknowledged"])
+                wait = answer.headers.get("retry-after", "")
+                if answer.status != 503:
+                    log.warning(
+                        "the operator answered %d to our events: %s", answer.status, (await answer.text())[:200]
+                    )
+                raise _Later(float(wait) if wait.isdigit() else 0.0)
+        except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as error:
+            log.warning("the operator cannot be told events now: %r", error)
+            raise _Later(0.0) from error
+
+    def _drop_oldest(self) -> None:
+        longest = max(self._lines.values(), key=lambda line: len(line.entries))
+        longest.entries.popleft()
+        self._pending -= 1
+        self._metrics.events_dropped.inc()
+
+
+class _Later(Exception):  # noqa: N818 - says what happened
+    """The operator did not take it."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
+
+
+TellOperator = Callable[[Key, Record, PricedModel | None], None]
+"""`Reporter.tell`."""

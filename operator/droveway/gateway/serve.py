@@ -1,0 +1,195 @@
+"""The gateway process: puts everything together, serves, and drains at the end."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Generator
+
+import uvicorn
+
+from droveway.cluster.client import Cluster
+from droveway.gateway.app import App
+from droveway.gateway.attempt import Services
+from droveway.gateway.config import Config, Snapshot
+from droveway.gateway.credentials import Credentials
+from droveway.gateway.files import Folder
+from droveway.gateway.identity import Doorkeeper, read_master_keys
+from droveway.gateway.ledger import Ledger
+from droveway.gateway.metrics import GatewayMetrics
+from droveway.gateway.prices import PricedModel, Prices
+from droveway.gateway.reporter import Reporter
+from droveway.gateway.settings import GatewaySettings
+from droveway.gateway.standing import Standing
+from droveway.gateway.upstream import Clocks, Upstream
+from droveway.gateway.watch import Watch
+
+log = logging.getLogger(__name__)
+
+_FLUSH_SECONDS = 2.0
+_LISTEN_BACKLOG = 2048
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: the drain is ours."""
+
+    def __init__(self, config: uvicorn.Config, listening: asyncio.Event) -> None:
+        super().__init__(config)
+        self._listening = listening
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._listening.set()
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self.servers[0].sockets[0].getsockname()[1])
+
+
+class Gateway:
+    """One gateway in one event loop.
+
+    Attributes:
+        port: where it listens, once `started` is set; useful when the settings say 0.
+    """
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self.settings = settings
+        self.config = Config()
+        self.metrics = GatewayMetrics()
+        self.prices = Prices()
+        self.started = asyncio.Event()
+        self.port = 0
+        self._listening = asyncio.Event()
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serves until `stop` is called and everything under way has ended.
+
+        Raises:
+            UserMustAct: the configuration or the master key cannot be read.
+        """
+        masters = read_master_keys(self.settings.master_key_file)
+        async with contextlib.AsyncExitStack() as stack:
+            source = await stack.enter_async_context(self._source())
+            app, reporter = await self._app(masters, source, stack)
+            tasks = [asyncio.create_task(source.run()), asyncio.create_task(reporter.run())]
+            try:
+                await self._listen(app, tasks)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                await reporter.flush(_FLUSH_SECONDS)
+
+    def stop(self) -> None:
+        """Begins the end: not ready, no new connections, streams go on for a while."""
+        self._stopping.set()
+
+    @contextlib.asynccontextmanager
+    async def _source(self) -> AsyncIterator[Folder | Watch]:
+        settings, problem = self.settings, self.metrics.config_errors.inc
+        if settings.config_dir is not None:
+            yield Folder(settings.config_dir, self.config, problem)
+            return
+        async with Cluster.connect("droveway-gateway") as cluster:
+            yield Watch(cluster, self.config, settings.namespaces, problem)
+
+    async def _app(
+        self, masters: tuple[bytes, ...], source: Folder | Watch, stack: contextlib.AsyncExitStack
+    ) -> tuple[App, Reporter]:
+        settings = self.settings
+        reporter = Reporter(settings.operator_url, settings.token_file, self.prices, self.metrics)
+        upstream = Upstream(Clocks(settings.connect_seconds, settings.answer_seconds, settings.idle_seconds))
+        stack.push_async_callback(upstream.close)
+        credentials = Credentials(source.read_secret, time.monotonic)
+        standing = Standing(self.config, self.prices)
+        self.config.on_change += [standing.adopt, self._learn_prices]
+        if isinstance(source, Folder):
+            source.on_swap = [credentials.forget, standing.forgive]
+            source.load()
+        services = Services(
+            standing, credentials, upstream, Ledger(self.metrics, reporter.tell), self.metrics, settings.queue_seconds
+        )
+        doorkeeper = Doorkeeper(masters, self.config.find_run)
+        return App(self.config, doorkeeper, services, reporter.source, settings.max_body_bytes), reporter
+
+    def _learn_prices(self, snapshot: Snapshot) -> None:
+        known = [
+            (candidate, snapshot.providers.get(candidate.provider))
+            for route in snapshot.routes.values()
+            for candidate in route.candidates
+        ]
+        self.prices.learn(
+            PricedModel(provider.base_url, provider.dialect, candidate.model)
+            for candidate, provider in known
+            if provider is not None
+        )
+
+    async def _listen(self, app: App, tasks: list[asyncio.Task[None]]) -> None:
+        settings = self.settings
+        server = _Server(
+            uvicorn.Config(
+                app,
+                host=settings.host,
+                port=settings.port,
+                backlog=_LISTEN_BACKLOG,
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                interface="asgi3",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=75,
+            ),
+            self._listening,
+        )
+        serving = asyncio.create_task(server.serve())
+        listening = asyncio.create_task(self._announce(server))
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait([serving, stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            listening.cancel()
+            await self._drain(app, server, serving)
+        for task in tasks:
+            if task.done():
+                task.result()
+
+    async def _announce(self, server: _Server) -> None:
+        await self._listening.wait()
+        self.port = server.port
+        self.started.set()
+        log.info("listening on %s:%d", self.settings.host, self.port)
+
+    async def _drain(self, app: App, server: uvicorn.Server, serving: asyncio.Task[None]) -> None:
+        app.draining = True
+        server.should_exit = True
+        log.info("draining for at most %g s", self.settings.drain_seconds)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.settings.drain_seconds):
+                await app.idle.wait()
+        await app.stop("the gateway is restarting; send the request again")
+        await serving
+
+
+async def serve(settings: GatewaySettings) -> None:
+    """Runs a gateway until SIGTERM or SIGINT, then drains it.
+
+    Raises:
+        UserMustAct: the configuration or the master key cannot be read.
+    """
+    gateway = Gateway(settings)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, gateway.stop)
+    await gateway.run()

@@ -1,0 +1,41 @@
+"""What the gateway process is told by its environment."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from droveway.api.names import GATEWAY_PORT
+
+
+class GatewaySettings(BaseSettings):
+    """Variables `DROVEWAY_…`. Durations are seconds.
+
+    Attributes:
+        config_dir: serve the manifests of this folder instead of a cluster's.
+        namespaces: which namespaces to watch; none means all. A JSON list.
+        master_key_file: one master key per line: the current one, then perhaps the previous one.
+        operator_url: where events go; empty: nowhere.
+        token_file: service-account token that proves to the operator who reports.
+        answer_seconds: longest wait for headers, and for the first content of a stream.
+        idle_seconds: longest pause between two pieces of a stream.
+        queue_seconds: longest wait for a free slot of a provider.
+        drain_seconds: how long streams may go on after SIGTERM.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="DROVEWAY_", extra="ignore", frozen=True)
+
+    host: str = "0.0.0.0"  # noqa: S104 - a pod's own address is not known beforehand
+    port: int = Field(GATEWAY_PORT, ge=0, le=65_535)
+    config_dir: Path | None = None
+    namespaces: tuple[str, ...] = ()
+    master_key_file: Path = Path("/etc/droveway/master/key")
+    operator_url: str = ""
+    token_file: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+    connect_seconds: float = Field(5.0, gt=0)
+    answer_seconds: float = Field(300.0, gt=0)
+    idle_seconds: float = Field(120.0, gt=0)
+    queue_seconds: float = Field(60.0, gt=0)
+    drain_seconds: float = Field(60.0, ge=0)
+    max_body_bytes: int = Field(32 * 2**20, gt=0)
+    log_level: str = "INFO"

@@ -1,0 +1,186 @@
+"""How the candidates stand: what the operator has written down, and what this gateway has seen itself since.
+
+The gateway's own limits and breakers only ever add to the operator's word, they never overrule it.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from droveway.api.enums import Access, CircuitName, Dialect, EndClass, Strategy
+from droveway.cluster.objects import Key
+from droveway.core.health import CircuitBreaker, CircuitState
+from droveway.core.limitbook import Limit, LimitBook
+from droveway.core.routing import CandidateView, first_objection
+from droveway.core.verdict import Scope, Verdict
+from droveway.gateway.admission import Slots
+from droveway.gateway.config import Candidate, Config, Provider, Route, Run, Snapshot
+from droveway.gateway.ledger import Call
+from droveway.gateway.prices import PricedModel, Prices
+
+_REFUSED_FOR = timedelta(seconds=60)  # then a refused key is tried again: the vendor may have been wrong
+
+BreakerKey = tuple[Key, str]
+"""A route and one of its candidates."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """A key that its provider refused."""
+
+    until: datetime
+    reason: str
+
+
+class Standing:
+    """Limits, breakers, refused keys and slots, as far as this process knows them."""
+
+    def __init__(self, config: Config, prices: Prices) -> None:
+        self._config, self._prices = config, prices
+        self._limits = LimitBook()
+        self._breakers: dict[BreakerKey, CircuitBreaker] = {}
+        self._adopted: dict[BreakerKey, datetime] = {}
+        self._refused: dict[Key, _Refusal] = {}
+        self._slots: dict[Key, Slots] = {}
+
+    def route(self, run: Run) -> Route | None:
+        """The route of a run."""
+        return self._config.snapshot.routes.get(Key(run.namespace, run.route))
+
+    def provider(self, candidate: Candidate) -> Provider:
+        """The provider of a candidate that a view showed as usable."""
+        return self._config.snapshot.providers[candidate.provider]
+
+    def slots(self, provider: Provider) -> Slots:
+        """The slots of a provider; their number follows its manifest."""
+        slots = self._slots.get(provider.key)
+        if slots is None:
+            slots = self._slots[provider.key] = Slots(provider.max_in_flight)
+        return slots
+
+    def views(self, route: Route, dialect: Dialect, now: datetime) -> tuple[CandidateView, ...]:
+        """The candidates of a route, with everything that speaks against each."""
+        return tuple(self._view(route, candidate, dialect, now) for candidate in route.candidates)
+
+    def enter(self, route: Route, candidate: Candidate, provider: Provider, now: datetime) -> Verdict | None:
+        """Asks again, now that a slot is held: the wait may have been long. Takes a half-open breaker's probe.
+
+        Returns:
+            Why the candidate cannot be used any more, or None.
+        """
+        view = self._view(route, candidate, provider.dialect, now)
+        objection = first_objection(view, now)
+        if objection is None and self._breaker(route, candidate).should_allow(now):
+            return None
+        if view.limited_until and view.limited_until > now:
+            return Verdict(
+                EndClass(view.limit_kind), view.limited_until, Scope.QUOTA_GROUP, "limited while it waited for a slot"
+            )
+        reason = objection.message if objection else "its circuit breaker is half-open and its probes are under way"
+        return Verdict(EndClass.PROVIDER_OUTAGE, view.circuit_until, Scope.PROVIDER, reason)
+
+    def note(self, route: Route, call: Call, verdict: Verdict, now: datetime) -> None:
+        """Learns from the end of a call. What an agent's leaving or a bad request ends teaches nothing (R-B7)."""
+        breaker, provider, model = self._breaker(route, call.candidate), call.provider, call.candidate.model
+        if verdict.is_success:
+            breaker.record_success(now, call.started_at)
+            self._limits.succeeded(provider.quota_key, call.started_at, model, now)
+            self._refused.pop(provider.key, None)
+        elif verdict.is_limit:
+            self._limits.set(provider.quota_key, verdict, now, now, model)
+        elif verdict.kind is EndClass.PROVIDER_OUTAGE:
+            breaker.record_failure(now, call.started_at)
+
+    def refuse(self, provider: Provider, verdict: Verdict, now: datetime) -> None:
+        """Leaves a provider alone that refused its key."""
+        self._refused[provider.key] = _Refusal(now + _REFUSED_FOR, verdict.reason)
+
+    def forgive(self) -> None:
+        """Forgets refused keys: they may have been replaced."""
+        self._refused.clear()
+
+    def adopt(self, snapshot: Snapshot) -> None:
+        """Takes a new configuration over: sizes of slots, rules of breakers, and breakers that the operator saw open."""
+        for key, slots in self._slots.items():
+            if provider := snapshot.providers.get(key):
+                slots.resize(provider.max_in_flight)
+        known = {(key, candidate.name) for key, route in snapshot.routes.items() for candidate in route.candidates}
+        for gone in self._breakers.keys() - known:
+            del self._breakers[gone]
+            self._adopted.pop(gone, None)
+        for route in snapshot.routes.values():
+            for candidate in route.candidates:
+                self._adopt_circuit(route, candidate)
+
+    def _adopt_circuit(self, route: Route, candidate: Candidate) -> None:
+        """An opening that the operator recorded opens ours as well, once; what our own probes find out then stands."""
+        key, stated = (route.key, candidate.name), candidate.circuit
+        breaker = self._breaker(route, candidate)
+        breaker.config = route.breaker
+        if stated.opened_at is None or stated.state is CircuitName.CLOSED or self._adopted.get(key) == stated.opened_at:
+            return
+        self._adopted[key] = stated.opened_at
+        self._breakers[key] = CircuitBreaker.from_status(
+            route.breaker, {"state": CircuitState.OPEN.value, "opened_at": stated.opened_at.isoformat()}
+        )
+
+    def _breaker(self, route: Route, candidate: Candidate) -> CircuitBreaker:
+        key = (route.key, candidate.name)
+        found = self._breakers.get(key)
+        if found is None:
+            found = self._breakers[key] = CircuitBreaker(route.breaker)
+        return found
+
+    def _view(self, route: Route, candidate: Candidate, dialect: Dialect, now: datetime) -> CandidateView:
+        provider = self._config.snapshot.providers.get(candidate.provider)
+        if provider is None:
+            missing = ("ProviderNotFound", f"create ModelProvider {candidate.provider.name}")
+            return CandidateView(
+                candidate.name, candidate.provider.name, candidate.model, dialect, Access.GATEWAY, not_ready=missing
+            )
+        limit = self._limit(provider, candidate.model, now)
+        breaker = self._breaker(route, candidate)
+        timed = candidate.timed_at is not None and now - candidate.timed_at <= route.stale_after
+        rates = None
+        if route.strategy is Strategy.LOWEST_COST:
+            rates = self._prices.rates(PricedModel(provider.base_url, provider.dialect, candidate.model))
+        return CandidateView(
+            name=candidate.name,
+            provider=provider.name,
+            model=candidate.model,
+            dialect=provider.dialect,
+            access=provider.access,
+            priority=candidate.priority,
+            weight=candidate.weight,
+            limited_until=limit.until if limit else None,
+            limit_kind=limit.kind.value if limit else "",
+            circuit_allows=breaker.would_allow(now),
+            circuit_until=breaker.open_until(now),
+            not_ready=self._not_ready(provider, now),
+            unfit=_unfit(provider, dialect),
+            samples=candidate.samples if timed else 0,
+            succeeded=candidate.succeeded if timed else 0,
+            latency_ms=candidate.latency_ms if timed else None,
+            price=rates.typical if rates else None,
+        )
+
+    def _limit(self, provider: Provider, model: str, now: datetime) -> Limit | None:
+        """The limit that lasts longest, of the operator's word and our own."""
+        stated = self._config.snapshot.limits.get(provider.quota_key, ())
+        standing = [limit for limit in stated if limit.model in ("", model) and limit.until > now]
+        if own := self._limits.find(provider.quota_key, now, model):
+            standing.append(own)
+        return max(standing, key=lambda limit: limit.until, default=None)
+
+    def _not_ready(self, provider: Provider, now: datetime) -> tuple[str, str] | None:
+        refusal = self._refused.get(provider.key)
+        if refusal is not None and refusal.until > now:
+            return (EndClass.AUTH_FAILED.value, f"{refusal.reason}; correct the key in the Secret of {provider.name}")
+        return provider.not_ready
+
+
+def _unfit(provider: Provider, dialect: Dialect) -> tuple[str, str] | None:
+    if provider.access is not Access.GATEWAY:
+        return ("DirectAccess", "its login belongs to the official CLI; the gateway cannot use it")
+    if provider.dialect is not dialect:
+        return ("OtherDialect", f"it speaks {provider.dialect.value}, the request {dialect.value}")
+    return None

@@ -1,0 +1,98 @@
+"""Sending to providers: one connection pool, no redirects, no proxies, no cookies, and no clock but ours."""
+
+import asyncio
+from dataclasses import dataclass
+
+import aiohttp
+from yarl import URL
+
+_KEEP_ALIVE_SECONDS = 15.0  # shorter than what load balancers grant, so that few connections die under a request
+_BUFFER = 2**16
+_LONGEST_BODY = 64 * 2**20
+
+
+class Unreachable(Exception):  # noqa: N818 - says what happened
+    """The provider cannot be reached, went silent, or broke off. The message is fit for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """Seconds: until connected, until headers and first content, and between two pieces after it."""
+
+    connect: float
+    answer: float
+    idle: float
+
+
+class Upstream:
+    """The way to all providers."""
+
+    def __init__(self, clocks: Clocks) -> None:
+        self.clocks = clocks
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_SECONDS),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=clocks.connect),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("user-agent", "accept", "content-type"),
+            trust_env=False,
+            read_bufsize=_BUFFER,
+        )
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        await self._session.close()
+
+    async def send(self, url: str, headers: list[tuple[str, str]], body: bytes) -> aiohttp.ClientResponse:
+        """Sends a request and returns as soon as the head of the answer is there.
+
+        A connection that was kept alive may have been closed by the other side just now: then it is sent once more.
+
+        Raises:
+            Unreachable: no answer came.
+        """
+        try:
+            return await self._post(url, headers, body)
+        except aiohttp.ServerDisconnectedError:
+            pass
+        try:
+            return await self._post(url, headers, body)
+        except aiohttp.ServerDisconnectedError as error:
+            raise Unreachable("the provider closed the connection without an answer") from error
+
+    async def _post(self, url: str, headers: list[tuple[str, str]], body: bytes) -> aiohttp.ClientResponse:
+        try:
+            return await self._session.post(URL(url, encoded=True), headers=headers, data=body, allow_redirects=False)
+        except aiohttp.ServerDisconnectedError:
+            raise
+        except aiohttp.ConnectionTimeoutError as error:
+            raise Unreachable(f"no connection within {self.clocks.connect:g} s") from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise Unreachable(f"no connection to the provider: {type(error).__name__}") from error
+
+
+async def read_piece(answer: aiohttp.ClientResponse) -> bytes:
+    """The next bytes; empty at the end.
+
+    Raises:
+        Unreachable: the stream was cut.
+    """
+    try:
+        return await answer.content.readany()
+    except (aiohttp.ClientError, OSError) as error:
+        raise Unreachable("the provider's answer was cut off") from error
+
+
+async def read_all(answer: aiohttp.ClientResponse, clock: asyncio.Timeout, idle: float) -> bytes:
+    """A whole body. Every piece pushes the clock on.
+
+    Raises:
+        Unreachable: it was cut off, or is too long to be an answer.
+    """
+    pieces, size, loop = [], 0, asyncio.get_running_loop()
+    while piece := await read_piece(answer):
+        pieces.append(piece)
+        size += len(piece)
+        if size > _LONGEST_BODY:
+            raise Unreachable(f"the provider's answer is longer than {_LONGEST_BODY} bytes")
+        clock.reschedule(loop.time() + idle)
+    return b"".join(pieces)

@@ -1,0 +1,76 @@
+"""A key opens the gateway to one attempt of a live run, and every refusal says what to do."""
+
+from pathlib import Path
+
+import pytest
+
+from droveway.api.errors import UserMustAct
+from droveway.core.keys import RunIdentity, namespace_key, run_key, sidecar_token
+from droveway.gateway.config import Run
+from droveway.gateway.identity import Caller, Doorkeeper, NotAllowed, read_master_keys
+
+CURRENT, PREVIOUS, FOREIGN = b"current-master-key", b"previous-master-key", b"somebody-elses-key"
+RUN = Run("0a1b-2c", "team-a", "fix-bug", "main", attempt=2)
+
+
+def door(run: Run = RUN) -> Doorkeeper:
+    return Doorkeeper((CURRENT, PREVIOUS), {run.uid: run}.get)
+
+
+def key(master: bytes = CURRENT, namespace: str = "team-a", uid: str = RUN.uid, attempt: int = 2) -> str:
+    return run_key(namespace_key(master, namespace), RunIdentity(uid, attempt))
+
+
+@pytest.mark.parametrize(
+    ("token", "attempt"),
+    [
+        pytest.param(key(), 2, id="the current attempt"),
+        pytest.param(key(attempt=3), 3, id="the next attempt, which status does not show yet"),
+        pytest.param(key(PREVIOUS), 2, id="a key of the previous master"),
+    ],
+)
+def test_admitted(token: str, attempt: int) -> None:
+    assert door().admit(token) == Caller(RUN, attempt)
+
+
+@pytest.mark.parametrize(
+    ("token", "hint"),
+    [
+        pytest.param("", "no key was sent", id="nothing"),
+        pytest.param("sk-ant-real-looking", "not a run key", id="a provider's key"),
+        pytest.param(
+            sidecar_token(namespace_key(CURRENT, "team-a"), RunIdentity(RUN.uid, 2)),
+            "not a run key",
+            id="the sidecar's token",
+        ),
+        pytest.param("dwk-nonsense", "not a run key", id="mangled"),
+        pytest.param(key(uid="9f-9f"), "does not exist", id="a run that is gone"),
+        pytest.param(key(FOREIGN), "forged", id="a foreign master"),
+        pytest.param(key(namespace="team-b"), "forged", id="another namespace's key"),
+        pytest.param(key()[:-1] + ("0" if key()[-1] != "0" else "1"), "forged", id="one digit off"),
+        pytest.param(key(attempt=1), "attempt 1 of run team-a/fix-bug is over", id="an earlier attempt"),
+        pytest.param(key() + "é", "forged", id="not ASCII"),
+    ],
+)
+def test_refused(token: str, hint: str) -> None:
+    with pytest.raises(NotAllowed, match=hint):
+        door().admit(token)
+
+
+def test_a_key_dies_with_its_run() -> None:
+    ended = Run(RUN.uid, RUN.namespace, RUN.name, RUN.route, attempt=2, live=False)
+    with pytest.raises(NotAllowed, match="has ended"):
+        door(ended).admit(key())
+
+
+def test_the_master_file_holds_generations(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("new-new-new-new-new\n\nold-old-old-old-old\n")
+    assert read_master_keys(tmp_path / "key") == (b"new-new-new-new-new", b"old-old-old-old-old")
+
+
+@pytest.mark.parametrize("content", [None, "", "short\n"], ids=["missing", "empty", "too short"])
+def test_a_useless_master_file_is_the_users_turn(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "key").write_text(content)
+    with pytest.raises(UserMustAct, match="key"):
+        read_master_keys(tmp_path / "key")
