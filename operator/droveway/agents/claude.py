@@ -10,7 +10,7 @@ from droveway.agents.stream import Completion, StreamParser, error_verdict
 from droveway.api.enums import Access, EndClass
 from droveway.core.completion import TokenBreakdown
 from droveway.core.launch import Launch, LaunchRequest
-from droveway.core.redact import one_line
+from droveway.core.redaction import one_line
 from droveway.core.verdict import Scope, Verdict
 
 _QUIET = (

@@ -1,11 +1,12 @@
 """What an error means that a command line printed. Only error fields and stderr come here, never the agent's words (R-P10)."""
 
 import re
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from droveway.api.enums import EndClass
 from droveway.core.limits import classify_text
-from droveway.core.redact import one_line
+from droveway.core.redaction import one_line
+from droveway.core.resets import clamp, from_epoch
 from droveway.core.verdict import Scope, Verdict
 
 _SIGNALS = frozenset({1, 2, 3, 6, 9, 11, 15})
@@ -79,16 +80,10 @@ def judge_status(status: int) -> Verdict | None:
     return _verdict(kind, f"the provider answered {status}") if kind else None
 
 
-def rejected_until(epoch: float, at: datetime) -> datetime:
-    """When a limit with this reset ends: seconds, or milliseconds above 10^11, at most 8 days ahead (R-L7).
-
-    What is not after `at` is over, and stays so.
-    """
-    seconds = epoch / 1000 if epoch > 1e11 else epoch
-    ahead = seconds - at.timestamp()
-    if ahead <= 0:
-        return at
-    return at + timedelta(seconds=min(max(ahead, 1.0), timedelta(days=8).total_seconds()))
+def rejected_until(epoch: float, at: datetime) -> datetime | None:
+    """When a limit with this reset ends; `at` when it is over already (R-C16)."""
+    reset = from_epoch(epoch)
+    return reset and (clamp(reset, at) if reset > at else at)
 
 
 def died_by_signal(exit_code: int) -> bool:

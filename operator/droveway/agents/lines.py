@@ -32,6 +32,8 @@ class Lines:
 
     def clean(self, line: str) -> str:
         """The text of a whole line without prefix, colours and line end; "" while parts of it are missing."""
+        if not line.isascii():
+            line = line.encode("utf-8", "replace").decode()
         line = line.rstrip("\r\n").lstrip("\ufeff")
         if cri := _CRI.fullmatch(line):
             line, more = cri[2] or "", cri[1] == "P"

@@ -12,7 +12,7 @@ from droveway.agents.evidence import died_by_signal, judge, judge_status, judge_
 from droveway.agents.lines import Lines
 from droveway.api.enums import EndClass
 from droveway.core.completion import CompletionEvent, TokenBreakdown
-from droveway.core.redact import one_line, redact
+from droveway.core.redaction import one_line, redact
 from droveway.core.verdict import Verdict
 
 RESULT_LIMIT = 8192
