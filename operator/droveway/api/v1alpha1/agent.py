@@ -5,28 +5,55 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from droveway.api.enums import Cli
-from droveway.api.v1alpha1.common import AGE, ATOMIC, QUANTITY, Quantity, Resource, Wire, column, list_map, rule, rules
+from droveway.api.v1alpha1.common import (
+    AGE,
+    ATOMIC,
+    REMEDY,
+    Quantity,
+    Resource,
+    Wire,
+    column,
+    list_map,
+    rule,
+    rules,
+)
 
 Argument = Annotated[str, Field(max_length=4096)]
 ResourceName = Literal["cpu", "memory", "ephemeral-storage"]
+Quantities = Annotated[
+    dict[ResourceName, Quantity],
+    Field(
+        max_length=3,
+        json_schema_extra=rules(
+            rule(
+                "self.all(name, name in ['cpu', 'memory', 'ephemeral-storage'])",
+                "only cpu, memory and ephemeral-storage can be asked for",
+            )
+        ),
+    ),
+]
 
 
 class EnvVar(Wire):
     """A plain environment variable. Credentials do not belong here: providers hold them."""
 
-    name: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+    name: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=128,
+            pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+            json_schema_extra={REMEDY: "use letters, digits and underscores, and no digit in front"},
+        ),
+    ]
     value: Annotated[str, Field(max_length=4096)] = ""
 
 
 class Resources(Wire):
     """Requests and limits of the agent's container."""
 
-    requests: Annotated[
-        dict[ResourceName, Annotated[Quantity, Field(json_schema_extra=QUANTITY)]], Field(max_length=3)
-    ] = {}
-    limits: Annotated[
-        dict[ResourceName, Annotated[Quantity, Field(json_schema_extra=QUANTITY)]], Field(max_length=3)
-    ] = {}
+    requests: Quantities = {}
+    limits: Quantities = {}
 
 
 class AgentSpec(Wire):
@@ -54,6 +81,7 @@ class AgentSpec(Wire):
             min_length=1,
             max_length=512,
             pattern=r"^[^\s]+$",
+            json_schema_extra={REMEDY: "name an image without spaces, such as droveway/agents:0.1"},
             description="Image that holds the CLI, a POSIX shell and setsid.",
         ),
     ]
@@ -83,6 +111,7 @@ class AgentSpec(Wire):
         Field(
             max_length=253,
             pattern=r"^$|^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$",
+            json_schema_extra={REMEDY: "name a RuntimeClass of the cluster: kubectl get runtimeclass"},
             description="RuntimeClass of the pod, such as a sandbox.",
         ),
     ] = ""

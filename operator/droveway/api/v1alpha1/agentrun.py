@@ -1,6 +1,6 @@
 """AgentRun: one piece of work."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -8,7 +8,9 @@ from droveway.api.enums import EndClass, Health, OnLimit
 from droveway.api.v1alpha1.common import (
     AGE,
     ATOMIC,
+    RULES,
     Condition,
+    Count,
     Decimal,
     KeyRef,
     LocalRef,
@@ -21,6 +23,7 @@ from droveway.api.v1alpha1.common import (
     Wire,
     column,
     list_map,
+    name_at_most,
     rule,
     rules,
 )
@@ -100,24 +103,26 @@ class Retry(Wire):
     max_reroutes: Annotated[int, Field(ge=0, le=1000, description="Moves to another candidate after a limit.")] = 10
 
 
+def _spec_rules(schema: dict[str, Any]) -> None:
+    # On the spec, not on its fields: a transition rule of an optional field is not asked when it appears or disappears.
+    schema[RULES] = [
+        rule("has(self.prompt) != has(self.promptFrom)", "set exactly one of spec.prompt and spec.promptFrom"),
+        *(_unchanged(field) for field in schema["properties"] if field not in MUTABLE),
+    ]
+
+
+def _unchanged(field: str) -> dict[str, str]:
+    return rule(
+        f"has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})",
+        f"spec.{field} cannot change: create a new AgentRun. Only {', '.join(MUTABLE)} may change",
+        f".{field}",
+    )
+
+
 class AgentRunSpec(Wire):
     """The work, the road it may take, and what it may cost. Only suspend, cancel and priority may change."""
 
-    model_config = Wire.model_config | {
-        "json_schema_extra": rules(
-            rule("has(self.prompt) != has(self.promptFrom)", "set exactly one of spec.prompt and spec.promptFrom"),
-            rule(
-                "!has(self.deadlineSeconds) || self.deadlineSeconds >= self.timeoutSeconds",
-                "spec.deadlineSeconds bounds the whole run: it must be at least spec.timeoutSeconds",
-                ".deadlineSeconds",
-            ),
-            rule(
-                "self.stallTimeoutSeconds <= self.timeoutSeconds",
-                "spec.stallTimeoutSeconds must be at most spec.timeoutSeconds",
-                ".stallTimeoutSeconds",
-            ),
-        )
-    }
+    model_config = Wire.model_config | {"json_schema_extra": _spec_rules}
 
     agent_ref: Annotated[LocalRef | None, Field(description="Agent for candidates that name none of their own.")] = None
     route_ref: LocalRef
@@ -153,8 +158,8 @@ class ModelUsage(Wire):
     provider: Annotated[str, Field(max_length=253)]
     tokens: TokensStatus = TokensStatus()
     cost_usd: Decimal | None = None
-    completions: Annotated[int, Field(ge=0)] = 0
-    failures: Annotated[int, Field(ge=0)] = 0
+    completions: Count = 0
+    failures: Count = 0
 
 
 class Usage(Wire):
@@ -166,7 +171,7 @@ class Usage(Wire):
         Literal["Unknown", "PriceList", "Agent", "Mixed"],
         Field(description="Where the cost comes from; Unknown when no completion had a price."),
     ] = "Unknown"
-    completions: Annotated[int, Field(ge=0)] = 0
+    completions: Count = 0
     by_model: Annotated[list[ModelUsage], Field(max_length=16, json_schema_extra=list_map("provider", "model"))] = []
 
 
@@ -201,7 +206,7 @@ class Reroute(Wire):
 class Attempt(Wire):
     """One pod of the run."""
 
-    number: Annotated[int, Field(ge=1)]
+    number: Annotated[int, Field(ge=1, le=1_000_000)]
     pod_name: Annotated[str, Field(max_length=63)]
     candidate: Name
     provider: Annotated[str, Field(max_length=253)]
@@ -227,18 +232,20 @@ class Result(Wire):
 class AgentRunStatus(Wire):
     """What became of the work."""
 
-    observed_generation: Annotated[int, Field(ge=0)] | None = None
+    observed_generation: Count | None = None
     conditions: Annotated[list[Condition], Field(max_length=8, json_schema_extra=list_map("type"))] = []
     route: RouteChoice | None = None
     attempts: Annotated[
         list[Attempt], Field(max_length=10, json_schema_extra=list_map("number"), description="The last ten.")
     ] = []
-    attempt_count: Annotated[int, Field(ge=0, description="All attempts.")] = 0
-    failed_count: Annotated[int, Field(ge=0, description="Attempts that counted against retry.maxAttempts.")] = 0
-    limited_count: Annotated[int, Field(ge=0, description="Attempts ended by a limit or an outage; see maxReroutes.")] = 0
-    interrupted_count: Annotated[int, Field(ge=0, description="Attempts lost to eviction or image pulls.")] = 0
+    attempt_count: Annotated[Count, Field(description="All attempts.")] = 0
+    failed_count: Annotated[Count, Field(description="Attempts that counted against retry.maxAttempts.")] = 0
+    limited_count: Annotated[
+        int, Field(ge=0, description="Attempts ended by a limit or an outage; see maxReroutes.")
+    ] = 0
+    interrupted_count: Annotated[Count, Field(description="Attempts lost to eviction or image pulls.")] = 0
     reroutes: Annotated[list[Reroute], Field(max_length=10, json_schema_extra=ATOMIC, description="The last ten.")] = []
-    reroute_count: Annotated[int, Field(ge=0, description="Moves after a limit or an outage.")] = 0
+    reroute_count: Annotated[Count, Field(description="Moves after a limit or an outage.")] = 0
     health: Health | None = None
     session_id: Annotated[str, Field(max_length=256)] = ""
     next_eligible_time: Time | None = None
@@ -250,6 +257,8 @@ class AgentRunStatus(Wire):
 
 class AgentRun(Resource):
     """One piece of work for an agent."""
+
+    model_config = Wire.model_config | {"json_schema_extra": rules(name_at_most(48))}
 
     plural: ClassVar[str] = "agentruns"
     short_names: ClassVar[tuple[str, ...]] = ("arun",)

@@ -24,6 +24,11 @@ class Wire(BaseModel):
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
+RULES = "x-kubernetes-validations"
+REMEDY = "x-remedy"
+"""Beside a pattern: what to write instead. The generator makes it a CEL rule, since a regular expression tells nobody."""
+
+
 def rule(expression: str, message: str, field_path: str | None = None) -> dict[str, str]:
     """One CEL validation: `x-kubernetes-validations` of the schema."""
     found = {"rule": expression, "message": message}
@@ -32,7 +37,14 @@ def rule(expression: str, message: str, field_path: str | None = None) -> dict[s
 
 def rules(*validations: dict[str, str]) -> dict[str, Any]:
     """Schema extra that carries CEL validations."""
-    return {"x-kubernetes-validations": list(validations)}
+    return {RULES: list(validations)}
+
+
+def name_at_most(limit: int) -> dict[str, str]:
+    """A rule for the root of a kind whose name goes into other names, or into a label."""
+    return rule(
+        f"size(self.metadata.name) <= {limit}", f"metadata.name must have at most {limit} characters; shorten it"
+    )
 
 
 def list_map(*keys: str) -> dict[str, Any]:
@@ -41,11 +53,14 @@ def list_map(*keys: str) -> dict[str, Any]:
 
 
 ATOMIC: dict[str, Any] = {"x-kubernetes-list-type": "atomic"}
-QUANTITY: dict[str, Any] = {"x-kubernetes-int-or-string": True}
 
 
 def _parse_time(value: object) -> object:
     return datetime.fromisoformat(value) if isinstance(value, str) else value
+
+
+def _text(value: object) -> object:
+    return str(value) if isinstance(value, int) else value
 
 
 def _print_time(value: datetime) -> str:
@@ -60,16 +75,54 @@ Time = Annotated[
 ]
 """An aware instant. Microseconds survive, so that orders and durations do."""
 
-Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+Name = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=63,
+        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        json_schema_extra={REMEDY: "use lower-case letters, digits and dashes, with a letter or digit at both ends"},
+    ),
+]
 ObjectName = Annotated[
     str,
-    Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"),
+    Field(
+        min_length=1,
+        max_length=253,
+        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+        json_schema_extra={REMEDY: "an object's name has lower-case letters, digits, dashes and dots"},
+    ),
 ]
-SecretKey = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
-Decimal = Annotated[str, Field(max_length=24, pattern=r"^[0-9]{1,12}(\.[0-9]{1,9})?$")]
+DataKey = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=253,
+        pattern=r"^[-._a-zA-Z0-9]+$",
+        json_schema_extra={REMEDY: "a key has letters, digits, dashes, underscores and dots"},
+    ),
+]
+Decimal = Annotated[
+    str,
+    Field(
+        max_length=24,
+        pattern=r"^[0-9]{1,12}(\.[0-9]{1,9})?$",
+        json_schema_extra={REMEDY: 'write a decimal number in quotes, such as "2.50"'},
+    ),
+]
 """Money or a rate: a decimal string, since the API has no floats."""
 Message = Annotated[str, Field(max_length=256)]
-Quantity = Annotated[str, Field(max_length=32, pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$")]
+Quantity = Annotated[
+    str,
+    Field(
+        max_length=32,
+        pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$",
+        json_schema_extra={"x-kubernetes-int-or-string": True, REMEDY: "write a quantity such as 500m, 2 or 4Gi"},
+    ),
+    BeforeValidator(_text),
+]
+Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
+"""A number that only grows; every JSON reader keeps it exact."""
 
 
 class LocalRef(Wire):
@@ -82,7 +135,7 @@ class KeyRef(Wire):
     """One key of a Secret or ConfigMap of the same namespace."""
 
     name: ObjectName
-    key: SecretKey
+    key: DataKey
 
 
 class Condition(Wire):
@@ -90,7 +143,7 @@ class Condition(Wire):
 
     type: Annotated[str, Field(min_length=1, max_length=64)]
     status: Annotated[str, Field(json_schema_extra={"enum": ["True", "False", "Unknown"]})]
-    observed_generation: Annotated[int, Field(ge=0)] | None = None
+    observed_generation: Count | None = None
     last_transition_time: Time
     reason: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z][A-Za-z0-9]*$")]
     message: Annotated[str, Field(max_length=1024)] = ""

@@ -8,7 +8,9 @@ from droveway.api.enums import Access, Dialect
 from droveway.api.v1alpha1.common import (
     AGE,
     ATOMIC,
+    REMEDY,
     Condition,
+    Count,
     KeyRef,
     Message,
     Name,
@@ -17,10 +19,21 @@ from droveway.api.v1alpha1.common import (
     Wire,
     column,
     list_map,
+    name_at_most,
     rule,
     rules,
 )
 
+Signature = Annotated[
+    str,
+    Field(
+        min_length=3,
+        max_length=256,
+        json_schema_extra=rules(
+            rule("''.matches(self) in [true, false]", "write a regular expression that compiles (RE2 syntax)")
+        ),
+    ),
+]
 LimitKind = Literal["SubscriptionLimit", "RateLimited", "BalanceExhausted"]
 
 
@@ -34,7 +47,7 @@ class Limits(Wire):
         ),
     ] = 3600
     signatures: Annotated[
-        list[Annotated[str, Field(min_length=3, max_length=256)]],
+        list[Signature],
         Field(
             max_length=16,
             json_schema_extra=ATOMIC,
@@ -79,6 +92,10 @@ class ModelProviderSpec(Wire):
         Field(
             max_length=512,
             pattern=r"^$|^https?://[^\s?#@]+$",
+            json_schema_extra={
+                REMEDY: "write an http:// or https:// address without credentials, query and fragment, "
+                "such as https://api.anthropic.com"
+            },
             description="Without the version path (`/v1`, `/v1beta`). No credentials in it.",
         ),
     ] = ""
@@ -116,13 +133,15 @@ class LimitStatus(Wire):
 class ModelProviderStatus(Wire):
     """What is known of the account."""
 
-    observed_generation: Annotated[int, Field(ge=0)] | None = None
+    observed_generation: Count | None = None
     conditions: Annotated[list[Condition], Field(max_length=8, json_schema_extra=list_map("type"))] = []
     limits: Annotated[list[LimitStatus], Field(max_length=32, json_schema_extra=list_map("quotaGroup", "model"))] = []
 
 
 class ModelProvider(Resource):
     """One upstream account."""
+
+    model_config = Wire.model_config | {"json_schema_extra": rules(name_at_most(63))}
 
     plural: ClassVar[str] = "modelproviders"
     short_names: ClassVar[tuple[str, ...]] = ("mprov",)

@@ -7,7 +7,9 @@ from pydantic import Field
 from droveway.api.enums import CircuitName, OnExhausted, Strategy
 from droveway.api.v1alpha1.common import (
     AGE,
+    REMEDY,
     Condition,
+    Count,
     Decimal,
     LocalRef,
     Message,
@@ -17,6 +19,8 @@ from droveway.api.v1alpha1.common import (
     Wire,
     column,
     list_map,
+    name_at_most,
+    rules,
 )
 
 
@@ -31,6 +35,7 @@ class Candidate(Wire):
             min_length=1,
             max_length=256,
             pattern=r"^[^\s]+$",
+            json_schema_extra={REMEDY: "write the model's name as its provider spells it, without spaces"},
             description="As the provider spells it; replaces the model of the request.",
         ),
     ]
@@ -79,8 +84,8 @@ class CircuitStatus(Wire):
     """Breaker of record of one candidate."""
 
     state: CircuitName = CircuitName.CLOSED
-    failures: Annotated[int, Field(ge=0)] = 0
-    successes: Annotated[int, Field(ge=0)] = 0
+    failures: Count = 0
+    successes: Count = 0
     opened_time: Time | None = None
     open_until_time: Time | None = None
     probe_times: Annotated[
@@ -91,23 +96,23 @@ class CircuitStatus(Wire):
 class TokensStatus(Wire):
     """Tokens in disjoint buckets, and their sum."""
 
-    input: Annotated[int, Field(ge=0)] = 0
-    output: Annotated[int, Field(ge=0)] = 0
-    reasoning: Annotated[int, Field(ge=0)] = 0
-    cache_read: Annotated[int, Field(ge=0)] = 0
-    cache_write: Annotated[int, Field(ge=0)] = 0
-    total: Annotated[int, Field(ge=0)] = 0
+    input: Count = 0
+    output: Count = 0
+    reasoning: Count = 0
+    cache_read: Count = 0
+    cache_write: Count = 0
+    total: Count = 0
 
 
 class TelemetryStatus(Wire):
     """Aggregates over the route's window."""
 
-    succeeded: Annotated[int, Field(ge=0)] = 0
-    failed: Annotated[int, Field(ge=0)] = 0
-    samples: Annotated[int, Field(ge=0)] = 0
+    succeeded: Count = 0
+    failed: Count = 0
+    samples: Count = 0
     success_rate: Decimal | None = None
     throughput: Decimal | None = None
-    average_latency_milliseconds: Annotated[int, Field(ge=0)] | None = None
+    average_latency_milliseconds: Count | None = None
     last_event_time: Time | None = None
     tokens: TokensStatus = TokensStatus()
     cost_usd: Decimal | None = None
@@ -128,7 +133,7 @@ class CandidateStatus(Wire):
 class ModelRouteStatus(Wire):
     """State of the candidates."""
 
-    observed_generation: Annotated[int, Field(ge=0)] | None = None
+    observed_generation: Count | None = None
     conditions: Annotated[list[Condition], Field(max_length=8, json_schema_extra=list_map("type"))] = []
     candidates: Annotated[list[CandidateStatus], Field(max_length=16, json_schema_extra=list_map("name"))] = []
     eligible_summary: Annotated[str, Field(max_length=16)] = ""
@@ -136,6 +141,8 @@ class ModelRouteStatus(Wire):
 
 class ModelRoute(Resource):
     """Where the requests of a run may go."""
+
+    model_config = Wire.model_config | {"json_schema_extra": rules(name_at_most(63))}
 
     plural: ClassVar[str] = "modelroutes"
     short_names: ClassVar[tuple[str, ...]] = ("mroute",)
