@@ -1,12 +1,18 @@
 """What each LLM API speaks: requests, streams, usage, and what its errors mean."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from droveway.api.enums import Dialect
 from droveway.core.verdict import Verdict
-from droveway.dialects.base import Answer, BadRequest, DialectSpec, Operation, Reply, Request
+from droveway.dialects.anthropic import Anthropic
+from droveway.dialects.base import DEFAULT_PAUSES, Answer, DialectSpec, Operation, Reply, Request
+from droveway.dialects.bodies import BadRequest
+from droveway.dialects.gemini import Gemini
 from droveway.dialects.headers import client_key, request_headers_to_upstream, response_headers_to_client
+from droveway.dialects.openai_chat import OpenAIChat
+from droveway.dialects.openai_responses import OpenAIResponses
 from droveway.dialects.stream import StreamReader
 
 __all__ = [
@@ -25,23 +31,37 @@ __all__ = [
     "response_headers_to_client",
 ]
 
-SPECS: Mapping[Dialect, DialectSpec] = {}
-"""Every dialect we speak."""
+SPECS: Mapping[str, DialectSpec] = {
+    spec.dialect: spec for spec in (Anthropic(), OpenAIChat(), OpenAIResponses(), Gemini())
+}
+"""Every dialect we speak, by the name it has in a ModelProvider."""
 
 
 def by_path(method: str, path: str) -> tuple[DialectSpec, Operation] | None:
     """The dialect and operation of a request line; `path` without its query. None: not ours."""
-    raise NotImplementedError
+    if method != "POST":
+        return None
+    for spec in SPECS.values():
+        if operation := spec.operation(path):
+            return spec, operation
+    return None
 
 
 def classify_response(dialect: str, status: int, headers: Mapping[str, str], body: bytes, now: datetime) -> Verdict:
     """What an answer of a provider means (R-C3, R-C4, R-C38 to R-C42). Never raises.
 
+    A limit that states no end gets the default of R-L3. Who keeps a `LimitBook` asks the spec: the book knows better.
+
     Args:
-        dialect: a `Dialect` by name; an unknown one is judged by what all have in common.
+        dialect: a `Dialect` by name; an unknown one is judged as OpenAIChat, which most providers imitate.
         status: HTTP status.
         headers: in any letter case.
         body: as it came; may be anything.
         now: when it came; relative times count from here.
     """
-    raise NotImplementedError
+    verdict = SPECS.get(dialect, SPECS[Dialect.OPENAI_CHAT]).classify(status, headers, body, now)
+    return (
+        replace(verdict, until=now + DEFAULT_PAUSES[verdict.kind])
+        if verdict.is_limit and not verdict.until
+        else verdict
+    )

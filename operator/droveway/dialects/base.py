@@ -1,16 +1,28 @@
 """The shape of a dialect: what the gateway asks of every LLM API it speaks."""
 
-from collections.abc import Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, NamedTuple, Protocol
+from math import ceil
+from typing import Any, ClassVar, NamedTuple
 
 from droveway.api.enums import Dialect, EndClass
-from droveway.api.errors import UserMustAct
 from droveway.core.completion import TokenBreakdown
+from droveway.core.limitbook import DEFAULT_LIMIT_TTL
 from droveway.core.verdict import Verdict
+from droveway.dialects.bodies import BadRequest, dump_object, parse_any, parse_object
+from droveway.dialects.judge import SUCCEEDED, Fault, judge, read_fault
 from droveway.dialects.stream import StreamReader
+
+DEFAULT_PAUSES = {
+    EndClass.SUBSCRIPTION_LIMIT: DEFAULT_LIMIT_TTL,
+    EndClass.RATE_LIMITED: timedelta(seconds=60),
+    EndClass.BALANCE_EXHAUSTED: timedelta(hours=6),
+    EndClass.PROVIDER_OUTAGE: timedelta(seconds=30),
+}
+"""How long a limit lasts that states no end (R-L3), and when a client may come again after an outage."""
 
 
 class Operation(StrEnum):
@@ -18,10 +30,6 @@ class Operation(StrEnum):
 
     GENERATE = "generate"
     COUNT_TOKENS = "count_tokens"
-
-
-class BadRequest(UserMustAct):
-    """The client's body is not one of this dialect; nothing goes upstream. Answer `error_response(RequestRejected)`."""
 
 
 class Reply(NamedTuple):
@@ -44,7 +52,7 @@ class Request:
         query: as it came, without the question mark and without a key in it.
         raw: the body as it came.
         body: the same, parsed; not to be changed.
-        wants_usage: OpenAIChat: whether the client asked for the usage chunk of a stream.
+        wants_usage: whether the client asked for the usage event of a stream; OpenAIChat hides it from one who did not.
     """
 
     operation: Operation
@@ -74,46 +82,93 @@ class Answer:
     finish_reason: str = ""
 
 
-class DialectSpec(Protocol):
+class DialectSpec(ABC):
     """One LLM API. Stateless; one instance for the process."""
 
-    @property
-    def dialect(self) -> Dialect:
-        """Its name."""
+    dialect: ClassVar[Dialect]
+    paths: ClassVar[Mapping[str, Operation]]
 
     def operation(self, path: str) -> Operation | None:
         """What a POST to this path asks for; None: not a path of this dialect."""
+        return self.paths.get(path)
 
     def read_request(self, body: bytes, path: str, query: str = "") -> Request:
         """Read a client's request.
 
         Raises:
-            BadRequest: the body is not a JSON object, or names no model where it must.
+            BadRequest: the body is not a JSON object, or its model is no string.
         """
+        parsed = parse_object(body)
+        model = parsed.get("model", "")
+        if not isinstance(model, str):
+            raise BadRequest(f'"model" must be a string, not {type(model).__name__}')
+        operation = self.paths[path]
+        stream = operation is Operation.GENERATE and parsed.get("stream") is True
+        return Request(operation, model, stream, path, query, body, parsed)
 
     def rewrite(self, request: Request, model: str) -> bytes:
-        """The body for upstream: the model replaced, usage asked for, every other byte as it came."""
+        """The body for upstream: the model replaced, usage asked for, the rest as it came (byte for byte if nothing changes)."""
+        return request.raw if model == request.model else dump_object({**request.body, "model": model})
 
     def upstream_path(self, request: Request, model: str) -> str:
         """Path and query for upstream, to be put behind the provider's base URL."""
+        return f"{request.path}?{request.query}" if request.query else request.path
 
+    @abstractmethod
     def auth_headers(self, key: str) -> list[tuple[str, str]]:
         """The provider's key as headers."""
 
+    @abstractmethod
     def reader(self, request: Request) -> StreamReader:
         """A reader for the streamed answer to this request."""
 
     def read_answer(self, body: bytes, now: datetime) -> Answer:
         """Read an answer with status 200 that was not streamed. Never raises."""
+        parsed = parse_any(body)
+        if not isinstance(parsed, dict | list):
+            return Answer(Verdict(EndClass.PROVIDER_OUTAGE, reason="the answer's body is not JSON"))
+        return self._read_answer(parsed, now)
 
-    def classify(self, status: int, headers: Iterable[tuple[str, str]], body: bytes, now: datetime) -> Verdict:
-        """What an answer means (R-C38 to R-C42). Never raises."""
+    @abstractmethod
+    def _read_answer(self, parsed: dict[str, Any] | list[Any], now: datetime) -> Answer: ...
 
+    def classify(self, status: int, headers: Mapping[str, str], body: bytes, now: datetime) -> Verdict:
+        """What an answer means (R-C38 to R-C42); `until` is None for a limit that states no end. Never raises."""
+        return SUCCEEDED if status < 400 else judge(read_fault(status, headers, body, now), self._own)
+
+    def judge_in_band(self, error: dict[str, Any], now: datetime) -> Verdict:
+        """What an error inside a 200 means: judged as the status it would have had."""
+        status = self._status_of(error)
+        return judge(read_fault(status, {}, dump_object({"error": error}), now), self._own)
+
+    @abstractmethod
+    def _own(self, fault: Fault) -> Verdict | None:
+        """What only this dialect knows about an error; None: nothing special."""
+
+    @abstractmethod
+    def _status_of(self, error: dict[str, Any]) -> int:
+        """The status that an error has when it does not come inside a 200; 500 when nobody knows."""
+
+    @abstractmethod
     def error_response(self, kind: EndClass, message: str, retry_after_seconds: int | None = None) -> Reply:
         """An error in this dialect which `classify` reads back as the same kind."""
 
+    @abstractmethod
     def in_band_error(self, kind: EndClass, message: str) -> bytes:
         """Events that end a broken stream so that official clients fail and do not take it for complete."""
 
+    @abstractmethod
     def exhausted_response(self, verdict: Verdict, now: datetime) -> Reply:
         """The answer when no candidate is left, in a form that this dialect's CLI does not hammer."""
+
+
+def out_seconds(verdict: Verdict, now: datetime) -> int:
+    """When a client may come again, in whole seconds, rounded up so that it does not come too early."""
+    until = verdict.until or now + DEFAULT_PAUSES.get(verdict.kind, timedelta(minutes=1))
+    return max(1, ceil((until - now).total_seconds()))
+
+
+def out_message(verdict: Verdict) -> str:
+    """What the client is told when no candidate is left."""
+    back = f" Back at {verdict.until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}." if verdict.until else ""
+    return f"{verdict.reason or 'no candidate is left'}.{back}"

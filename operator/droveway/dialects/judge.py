@@ -1,0 +1,170 @@
+"""What an answer means: the order of evidence that all dialects share (R-C38 to R-C42)."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from droveway.api.enums import EndClass
+from droveway.core.limits import classify_text
+from droveway.core.redaction import one_line
+from droveway.core.resets import clamp, find_reset, from_duration
+from droveway.core.verdict import Scope, Verdict
+from droveway.dialects.bodies import first, parse_any, table, text
+from droveway.dialects.times import retry_after, spent_resets
+
+SUCCEEDED = Verdict(EndClass.SUCCEEDED, scope=Scope.REQUEST)
+
+_LONGEST_TEXT = 4096  # of a message that is searched; providers' own are a few hundred
+
+_OVERLOADED = {"overloaded_error", "server_is_overloaded", "engine_overloaded", "server_overloaded"}
+_MONEY_CODE = re.compile(
+    r"insufficient[_-]?(?:quota|balance|funds|credits?)|spend(?:ing)?[_-]limit|credit[_-]balance"
+    r"|credits?[_-](?:depleted|exhausted)|billing[_-](?:error|hard|not|disabled)|payment[_-]required|usage_not_included"
+)
+_MONEY_TEXT = re.compile(
+    r"credit balance is too low|used all available credits|spend(?:ing)?[- ]limit|insufficient (?:quota|balance|funds|credit)"
+    r"|current quota.{0,40}plan and billing|credits? (?:are|is|have been|has been) (?:depleted|exhausted)",
+    re.IGNORECASE | re.DOTALL,
+)
+_MONEY_SENTENCE = re.compile(r"credit balance is too low|reached your specified api usage limits", re.IGNORECASE)
+_BAD_KEY = re.compile(r"invalid_api_key|api_key_invalid|incorrect api key provided", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One answer, read.
+
+    Attributes:
+        headers: names in lower case.
+        error: the innermost error object; empty when the body has none.
+        codes: its type, code and status, and the reasons of Google's details, in lower case.
+        message: its text; also of a body that is plain text.
+        details: Google's `error.details`.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    now: datetime
+    error: dict[str, Any]
+    codes: tuple[str, ...]
+    message: str
+    details: tuple[dict[str, Any], ...]
+
+
+Hook = Callable[[Fault], Verdict | None]
+"""What only one dialect knows; None: nothing special."""
+
+
+def read_fault(status: int, headers: Mapping[str, str], body: bytes, now: datetime) -> Fault:
+    """Read an answer, whatever it is."""
+    lower = {str(name).lower(): str(value).strip() for name, value in headers.items()}
+    parsed = parse_any(body)
+    outer = first(parsed) if isinstance(parsed, list) else table(parsed)
+    error = outer.get("error", outer)
+    if not isinstance(error, dict):  # {"error": "text", "code": …}
+        error = {**outer, "message": error}
+    raw = error.get("details")
+    details = tuple(map(table, raw)) if isinstance(raw, list) else ()
+    named = (*map(error.get, ("type", "code", "status")), *(detail.get("reason") for detail in details))
+    message = text(error.get("message")) or text(error.get("detail")) or ("" if outer else _plain(body))
+    codes = tuple(str(name).lower() for name in named if isinstance(name, str | int))
+    return Fault(status, lower, now, error, codes, message[:_LONGEST_TEXT], details)
+
+
+def judge(fault: Fault, own: Hook) -> Verdict:
+    """The verdict, from the strongest evidence down: status, structure of this dialect, codes, text of a 429."""
+    if fault.status >= 500 or fault.status in (408, 425) or _OVERLOADED.intersection(fault.codes):
+        return _outage(fault)
+    if verdict := own(fault):
+        return verdict
+    if fault.status == 402 or any(map(_MONEY_CODE.search, fault.codes)) or _MONEY_SENTENCE.search(fault.message):
+        return _balance(fault)
+    if fault.status == 403 and _MONEY_TEXT.search(fault.message):
+        return _balance(fault)
+    if fault.status in (401, 403) or (fault.status == 400 and _BAD_KEY.search(" ".join((*fault.codes, fault.message)))):
+        return Verdict(EndClass.AUTH_FAILED, scope=Scope.PROVIDER, reason=reason(fault))
+    if fault.status == 429:
+        return google_quota(fault) or _text_limit(fault) or rate_limited(fault)
+    return Verdict(
+        EndClass.REQUEST_REJECTED, scope=Scope.MODEL if fault.status == 404 else Scope.REQUEST, reason=reason(fault)
+    )
+
+
+def limited(fault: Fault, kind: EndClass, until: datetime | None, scope: Scope = Scope.QUOTA_GROUP) -> Verdict:
+    """A limit until then; None leaves its length to who keeps the book of limits."""
+    return Verdict(kind, until and clamp(until, fault.now), scope, reason(fault))
+
+
+def rate_limited(fault: Fault, scope: Scope = Scope.QUOTA_GROUP) -> Verdict:
+    """A short throttle, until the time that the headers state, else the text."""
+    return limited(fault, EndClass.RATE_LIMITED, stated(fault) or find_reset(fault.message, fault.now), scope)
+
+
+def stated(fault: Fault) -> datetime | None:
+    """When to come again, by the headers."""
+    return retry_after(fault.headers, fault.now) or spent_resets(fault.headers, fault.now)
+
+
+def reason(fault: Fault) -> str:
+    """One redacted line for people."""
+    said = fault.message or ("an HTML page" if "html" in fault.headers.get("content-type", "") else "")
+    return one_line(f"HTTP {fault.status}: {said}" if said else f"HTTP {fault.status}")
+
+
+def google_retry(fault: Fault) -> datetime | None:
+    """RetryInfo of Google's error details, if it states a time."""
+    for detail in fault.details:
+        if text(detail.get("@type")).endswith("google.rpc.RetryInfo"):
+            return from_duration(text(detail.get("retryDelay")), fault.now)
+    return None
+
+
+def _outage(fault: Fault) -> Verdict:
+    until = retry_after(fault.headers, fault.now) or google_retry(fault)
+    return Verdict(EndClass.PROVIDER_OUTAGE, clamp(until, fault.now) if until else None, Scope.PROVIDER, reason(fault))
+
+
+def _balance(fault: Fault) -> Verdict:
+    """A human must act; a retry-after would only make us ask again in vain (R-C14). Only a spend limit names its day."""
+    until = find_reset(fault.message, fault.now) if "regain access" in fault.message else None
+    return limited(fault, EndClass.BALANCE_EXHAUSTED, until)
+
+
+def google_quota(fault: Fault) -> Verdict | None:
+    """Google's quota details, also behind its OpenAI-compatible endpoint (R-C41)."""
+    if any(text(d.get("@type")).endswith("google.rpc.RetryInfo") for d in fault.details):
+        return limited(fault, EndClass.RATE_LIMITED, google_retry(fault) or stated(fault), _google_scope(fault))
+    if any("perday" in quota.lower() for quota in _google_quotas(fault)):
+        return limited(fault, EndClass.SUBSCRIPTION_LIMIT, stated(fault), _google_scope(fault))
+    return None
+
+
+def _google_quotas(fault: Fault) -> list[str]:
+    lists = (d.get("violations") for d in fault.details if text(d.get("@type")).endswith("google.rpc.QuotaFailure"))
+    return [text(table(v).get("quotaId")) for found in lists if isinstance(found, list) for v in found]
+
+
+def _google_scope(fault: Fault) -> Scope:
+    quotas = _google_quotas(fault)
+    return Scope.MODEL if quotas and all("permodel" in quota.lower() for quota in quotas) else Scope.QUOTA_GROUP
+
+
+def _text_limit(fault: Fault) -> Verdict | None:
+    """What the words of a 429 say; a code that calls it a rate limit is stronger (R-L2)."""
+    if "rate_limit_exceeded" in fault.codes:
+        return None
+    if "PerMinute" in fault.message:
+        return rate_limited(fault)
+    said = classify_text(fault.message, fault.now)
+    if (said and said.kind is EndClass.SUBSCRIPTION_LIMIT) or "PerDay" in fault.message:
+        return limited(fault, EndClass.SUBSCRIPTION_LIMIT, stated(fault) or (said.until if said else None))
+    if (said and said.kind is EndClass.BALANCE_EXHAUSTED) or _MONEY_TEXT.search(fault.message):
+        return _balance(fault)
+    return None
+
+
+def _plain(body: bytes) -> str:
+    start = body[:_LONGEST_TEXT].decode("utf-8", "replace").strip()
+    return "" if start.startswith(("<", "{", "[")) else start
