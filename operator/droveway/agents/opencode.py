@@ -90,7 +90,8 @@ class OpencodeParser(StreamParser):
     def _step(self, line: dict[str, Any], at: datetime) -> None:
         self._steps += 1
         part = fields(line, "part")
-        spent = Completion(self._tokens(part), "", self._latency(line), self.lines.number(line | part, "cost"))
+        cost = self.lines.number(line | part, "cost") or None  # 0: no price is configured, so it is unknown (R-T12)
+        spent = Completion(self._tokens(part), "", self._latency(line), cost)
         reason = text(part, "reason") or "stop"
         if reason in _NORMAL or (reason in {"length", "max_tokens"} and spent.tokens.output > 0):
             self._completed(spent, at)

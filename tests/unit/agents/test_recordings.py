@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+
 from droveway.agents import Outcome, stream_parser
 from droveway.api.enums import LIMIT_CLASSES, EndClass
 from droveway.core.completion import CompletionEvent

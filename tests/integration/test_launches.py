@@ -1,0 +1,222 @@
+"""The real CLIs, started exactly as `launch` says, against the mock: they call it, and their output is understood."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from droveway.agents import Outcome, launch, stream_parser
+from droveway.api.enums import Access, Cli, Dialect, EndClass
+from droveway.core.completion import CompletionEvent
+from droveway.core.launch import Launch, LaunchRequest
+
+BIN = Path(os.environ.get("DROVEWAY_CACHE", Path.home() / ".cache" / "droveway")) / "npm" / "node_modules" / ".bin"
+RUN_KEY = "dwk-5f0c-1-0123456789abcdef"
+PROMPT = "--say hello, and mind $(MODEL) 'quotes'"  # looks like an option, holds what others expand
+CALL = {
+    Dialect.ANTHROPIC: (1200, 42, 0, 800, 100),
+    Dialect.OPENAI_CHAT: (400, 35, 7, 800, 0),
+    Dialect.OPENAI_RESPONSES: (400, 35, 7, 800, 0),
+    Dialect.GEMINI: (400, 42, 7, 800, 0),
+}
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What came of a launch."""
+
+    outcome: Outcome
+    events: list[CompletionEvent]
+    calls: list[dict[str, Any]]
+    workspace: Path
+
+    def tokens(self) -> tuple[int, ...]:
+        counted = [
+            (t.input, t.output, t.reasoning, t.cache_read, t.cache_write) for t in (e.tokens for e in self.events)
+        ]
+        return tuple(map(sum, zip(*counted, strict=True)))
+
+
+@pytest.fixture(scope="module")
+def mock_url() -> Iterator[str]:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    process = subprocess.Popen([sys.executable, "-m", "droveway.mockllm", "--port", str(port)])
+    try:
+        for _ in range(100):
+            try:
+                with urllib.request.urlopen(f"{url}/v1/models", timeout=1):
+                    break
+            except OSError:
+                time.sleep(0.1)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.fixture
+def start(mock_url: str, tmp_path: Path) -> Any:
+    def run(cli: Cli, dialect: Dialect, scenario: str, model: str, **request: Any) -> Ran:
+        if not (BIN / cli).exists():
+            pytest.skip(f"{cli} is not installed: {BIN / cli} is missing")
+        name = uuid4().hex
+        url = f"{mock_url}/s/{scenario},run={name}"
+        access = request.pop("access", Access.GATEWAY)
+        how = launch(LaunchRequest(cli, dialect, access, model, url, **{"prompt": PROMPT} | request))
+        ended, stdout, stderr = _run(how, tmp_path)
+
+        now = datetime.now(UTC)
+        parser = stream_parser(cli, "run-1", 1, now)
+        events = [event for line in stdout.split("\n") for event in parser.feed(line, now)]
+        for line in stderr.split("\n"):
+            parser.feed_stderr(line, now)
+        outcome = parser.finish(ended, now)
+        with urllib.request.urlopen(f"{mock_url}/_mock/calls?run={name}") as answer:
+            calls = json.load(answer)
+        return Ran(
+            outcome, [*events, *outcome.events], calls["calls"] if isinstance(calls, dict) else calls, tmp_path / "work"
+        )
+
+    return run
+
+
+def _run(how: Launch, tmp_path: Path) -> tuple[int, str, str]:
+    """In an environment as clean as the pod's, with the key where the wrapper would put it."""
+    home, work, tmp = (tmp_path / name for name in ("home", "work", "tmp"))
+    for folder in (home, work, tmp):
+        folder.mkdir()
+    for path, content in how.files:
+        (home / path).parent.mkdir(parents=True, exist_ok=True)
+        (home / path).write_text(content)
+    env = {"PATH": f"{BIN}:{os.environ['PATH']}", "HOME": str(home), "TMPDIR": str(tmp), **dict(how.env)}
+    env |= dict.fromkeys(how.key_env, RUN_KEY)
+    if how.login_env:
+        env[how.login_env] = "sk-ant-oat01-mock"
+    with Path(how.stdin or os.devnull).open() as stdin:
+        process = subprocess.Popen(
+            how.argv,
+            env=env,
+            cwd=work,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            stdout, stderr = process.communicate(timeout=180)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.communicate()
+    return process.returncode, stdout, stderr
+
+
+LAUNCHES = [
+    pytest.param(Cli.CLAUDE, Dialect.ANTHROPIC, "claude-sonnet-4-5", id="claude"),
+    pytest.param(Cli.CODEX, Dialect.OPENAI_RESPONSES, "gpt-5.1-codex", id="codex"),
+    pytest.param(Cli.OPENCODE, Dialect.OPENAI_CHAT, "vendor/m1", id="opencode-chat"),
+    pytest.param(Cli.OPENCODE, Dialect.ANTHROPIC, "claude-sonnet-4-5", id="opencode-anthropic"),
+    pytest.param(Cli.OPENCODE, Dialect.OPENAI_RESPONSES, "gpt-5.1", id="opencode-responses"),
+    pytest.param(Cli.GEMINI, Dialect.GEMINI, "gemini-2.5-pro", id="gemini"),
+]
+
+
+@pytest.mark.parametrize(("cli", "dialect", "model"), LAUNCHES)
+def test_it_asks_the_gateway_once_with_the_run_key_and_answers(
+    start: Any, cli: Cli, dialect: Dialect, model: str
+) -> None:
+    ran = start(cli, dialect, "ok", model)
+
+    assert ran.outcome.end_class is EndClass.SUCCEEDED
+    assert ran.outcome.result == "Hello from the mock model."
+    assert ran.tokens() == CALL[dialect]
+    assert len(ran.calls) == 1
+    call = json.dumps(ran.calls[0])
+    assert RUN_KEY in call
+    assert PROMPT in call
+    assert model in call
+
+
+@pytest.mark.parametrize(("cli", "dialect", "model"), LAUNCHES)
+def test_a_prompt_in_a_file_arrives(start: Any, tmp_path: Path, cli: Cli, dialect: Dialect, model: str) -> None:
+    prompt = tmp_path / "prompt"
+    prompt.write_text("Say hello from a file.\n" * 8000)  # longer than one argument may be
+
+    ran = start(cli, dialect, "ok", model, prompt=None, prompt_file=str(prompt))
+
+    assert ran.outcome.success
+    assert "Say hello from a file." in json.dumps(ran.calls[0])
+
+
+@pytest.mark.parametrize(("cli", "dialect", "model"), LAUNCHES)
+def test_it_may_use_its_tools(start: Any, cli: Cli, dialect: Dialect, model: str) -> None:
+    ran = start(cli, dialect, "tool", model)
+
+    assert ran.outcome.success
+    assert (ran.workspace / "mock.txt").read_text() == "written by a mock tool call\n"
+    assert ran.tokens() == tuple(2 * tokens for tokens in CALL[dialect])
+
+
+@pytest.mark.parametrize(
+    ("cli", "dialect", "model", "kind", "calls"),
+    [
+        # With an API key claude is told no more than "rate limit".
+        pytest.param(Cli.CLAUDE, Dialect.ANTHROPIC, "claude-sonnet-4-5", EndClass.RATE_LIMITED, 1, id="claude"),
+        pytest.param(Cli.CODEX, Dialect.OPENAI_RESPONSES, "gpt-5.1-codex", EndClass.SUBSCRIPTION_LIMIT, 1, id="codex"),
+        # It tries on for more than a minute; nothing can be set to stop that.
+        pytest.param(Cli.OPENCODE, Dialect.OPENAI_CHAT, "m1", EndClass.SUBSCRIPTION_LIMIT, 6, id="opencode"),
+        pytest.param(Cli.GEMINI, Dialect.GEMINI, "gemini-2.5-pro", EndClass.SUBSCRIPTION_LIMIT, 1, id="gemini"),
+    ],
+)
+def test_a_spent_subscription_is_seen(
+    start: Any, cli: Cli, dialect: Dialect, model: str, kind: EndClass, calls: int
+) -> None:
+    ran = start(cli, dialect, "usage_limit", model)
+
+    assert ran.outcome.end_class is kind
+    assert ran.outcome.limit is not None
+    assert [e.success for e in ran.events] == [False]
+    assert len(ran.calls) == calls
+
+
+def test_claude_with_its_own_login_names_the_reset(start: Any) -> None:
+    began = datetime.now(UTC)
+
+    ran = start(Cli.CLAUDE, Dialect.ANTHROPIC, "usage_limit", "claude-sonnet-4-5", access=Access.DIRECT)
+
+    assert ran.outcome.end_class is EndClass.SUBSCRIPTION_LIMIT
+    assert "Bearer sk-ant-oat01-mock" in json.dumps(ran.calls)
+    assert 8900 < (ran.outcome.limit.until - began).total_seconds() < 9100
+
+
+@pytest.mark.parametrize(
+    ("cli", "dialect", "model", "most"),
+    [
+        pytest.param(Cli.CLAUDE, Dialect.ANTHROPIC, "claude-sonnet-4-5", 4, id="claude"),
+        pytest.param(Cli.CODEX, Dialect.OPENAI_RESPONSES, "gpt-5.1-codex", 9, id="codex"),
+        pytest.param(Cli.GEMINI, Dialect.GEMINI, "gemini-2.5-pro", 3, id="gemini"),
+    ],
+)
+def test_an_outage_is_retried_a_few_times_only(start: Any, cli: Cli, dialect: Dialect, model: str, most: int) -> None:
+    ran = start(cli, dialect, "server_error", model)
+
+    assert ran.outcome.end_class is EndClass.PROVIDER_OUTAGE
+    assert 1 < len(ran.calls) <= most
