@@ -4,7 +4,7 @@ import re
 from datetime import datetime
 
 from droveway.api.enums import EndClass
-from droveway.core.limits import classify_text
+from droveway.core.limits import classify_text, find_limit
 from droveway.core.redaction import one_line
 from droveway.core.resets import clamp, from_epoch
 from droveway.core.verdict import Scope, Verdict
@@ -12,14 +12,7 @@ from droveway.core.verdict import Scope, Verdict
 _SIGNALS = frozenset({1, 2, 3, 6, 9, 11, 15})
 """Those by which a process is ended; gemini's exit codes (HTTP status modulo 256) meet none of them as 128 + n."""
 
-_CODES = {
-    "usage_limit_reached": EndClass.SUBSCRIPTION_LIMIT,
-    "insufficient_quota": EndClass.BALANCE_EXHAUSTED,
-    "overloaded_error": EndClass.PROVIDER_OUTAGE,
-    "server_is_overloaded": EndClass.PROVIDER_OUTAGE,
-}
-_CODE = re.compile(rf"\b({'|'.join(_CODES)})\b")
-_RESET = re.compile(r"resets_?(?:at|in_seconds)", re.IGNORECASE)
+_OVERLOAD_CODE = re.compile(r"\b(?:overloaded_error|server_is_overloaded)\b")
 _STATUS = re.compile(
     r"""(?: \bstatus(?:\s?code)?\W{1,3} | \bHTTP\W{1,3} | \blast\ error:\s | "code":\s*
     | \bAPI\ error:\s | \brejected\ \( ) ([45]\d\d) \b""",
@@ -49,20 +42,16 @@ _OUTAGE = re.compile(
 def judge(evidence: str, at: datetime, status: int | None = None) -> Verdict | None:
     """The verdict of an error field, at the line's own time; None when it says nothing about the provider.
 
-    Structure beats text (R-L2): a status of 500 and above is an outage whatever the text says, and a code names its kind.
+    Structure beats text (R-L2): a status of 500 and above is an outage whatever the text says, and so is an
+    overload that came as a 429 (R-C38).
     """
     status = status or _status(evidence)
-    if status and (status >= 500 or status == 408):
+    if (status and (status >= 500 or status == 408)) or _OVERLOAD_CODE.search(evidence):
         return _verdict(EndClass.PROVIDER_OUTAGE, evidence)
-    code = _CODE.search(evidence)
-    kind = _CODES[code[1]] if code else None
-    if kind is EndClass.PROVIDER_OUTAGE:
-        return _verdict(kind, evidence)
-    limit = classify_text(evidence, at)
-    if kind:
-        return Verdict(kind, limit.until if limit else _over(evidence, at), Scope.QUOTA_GROUP, one_line(evidence))
-    if limit:
-        return Verdict(limit.kind, limit.until, limit.scope, one_line(limit.reason or evidence))
+    if limit := classify_text(evidence, at):
+        return limit
+    if over := find_limit(evidence):  # its reset has passed (R-C16): the end still has its name
+        return Verdict(over.kind, at, over.scope, over.line)
     kind = _by_status(status, evidence) or _by_phrase(evidence)
     return _verdict(kind, evidence) if kind else None
 
@@ -94,11 +83,6 @@ def died_by_signal(exit_code: int) -> bool:
 def _status(evidence: str) -> int | None:
     found = _LEADING_STATUS.match(evidence) or _STATUS.search(evidence)
     return int(found[1]) if found else None
-
-
-def _over(evidence: str, at: datetime) -> datetime | None:
-    """The end of a limit that has none ahead: now, if its reset is stated and has passed (R-C16), else unknown."""
-    return at if _RESET.search(evidence) else None
 
 
 def _by_status(status: int | None, evidence: str) -> EndClass | None:
