@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from droveway.api.enums import Dialect, EndClass
@@ -67,11 +67,16 @@ class Anthropic(DialectSpec):
         return _STATUS_OF_TYPE.get(text(error.get("type")), 500)
 
     def error_response(self, kind: EndClass, message: str, retry_after_seconds: int | None = None) -> Reply:
-        """An error of this dialect. A spent subscription is told by the unified status, as the vendor does."""
+        """An error of this dialect. A spent subscription is told by the unified status, as the vendor does.
+
+        `x-should-retry` keeps claude from trying again where it would: a 401, a 429 with a short retry-after.
+        """
         status, _ = _FORMS.get(kind, _FORMS[EndClass.REQUEST_REJECTED])
         headers = [("content-type", "application/json")]
         if retry_after_seconds is not None:
             headers.append(("retry-after", str(retry_after_seconds)))
+        if kind not in (EndClass.RATE_LIMITED, EndClass.PROVIDER_OUTAGE):
+            headers.append(("x-should-retry", "false"))
         if kind is EndClass.SUBSCRIPTION_LIMIT:
             headers.append((f"{_UNIFIED}status", "rejected"))
         return Reply(status, headers, dump_object(_error(kind, message)))
@@ -81,16 +86,12 @@ class Anthropic(DialectSpec):
         return b"event: error\ndata: " + dump_object(_error(kind, message)) + b"\n\n"
 
     def exhausted_response(self, verdict: Verdict, now: datetime) -> Reply:
-        """A limit: the vendor's own 429 with `x-should-retry: false`, which claude heeds where it would retry a short one.
+        """A throttle comes as a spent subscription: claude would retry it ten times.
 
         An outage stays a retryable 529 with retry-after, which claude takes as the floor of its own few waits.
         """
-        seconds = out_seconds(verdict, now)
-        reply = self.error_response(verdict.kind, out_message(verdict), seconds)
-        if verdict.is_limit:
-            reset = now + timedelta(seconds=seconds)
-            reply.headers.extend([("x-should-retry", "false"), (f"{_UNIFIED}reset", str(round(reset.timestamp())))])
-        return reply
+        kind = EndClass.SUBSCRIPTION_LIMIT if verdict.kind is EndClass.RATE_LIMITED else verdict.kind
+        return self.error_response(kind, out_message(verdict), out_seconds(verdict, now))
 
 
 class AnthropicReader(StreamReader):

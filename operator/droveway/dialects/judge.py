@@ -18,15 +18,10 @@ SUCCEEDED = Verdict(EndClass.SUCCEEDED, scope=Scope.REQUEST)
 
 _LONGEST_TEXT = 4096  # of a message that is searched; providers' own are a few hundred
 
-_OVERLOADED = {"overloaded_error", "server_is_overloaded", "engine_overloaded", "server_overloaded"}
+_OVERLOADED = {"overloaded_error", "server_is_overloaded", "engine_overloaded", "engine_overloaded_error"}
 _MONEY_CODE = re.compile(
     r"insufficient[_-]?(?:quota|balance|funds|credits?)|spend(?:ing)?[_-]limit|credit[_-]balance"
     r"|credits?[_-](?:depleted|exhausted)|billing[_-](?:error|hard|not|disabled)|payment[_-]required|usage_not_included"
-)
-_MONEY_TEXT = re.compile(
-    r"credit balance is too low|used all available credits|spend(?:ing)?[- ]limit|insufficient (?:quota|balance|funds|credit)"
-    r"|current quota.{0,40}plan and billing|credits? (?:are|is|have been|has been) (?:depleted|exhausted)",
-    re.IGNORECASE | re.DOTALL,
 )
 _MONEY_SENTENCE = re.compile(r"credit balance is too low|reached your specified api usage limits", re.IGNORECASE)
 _BAD_KEY = re.compile(r"invalid_api_key|api_key_invalid|incorrect api key provided", re.IGNORECASE)
@@ -81,12 +76,17 @@ def judge(fault: Fault, own: Hook) -> Verdict:
         return verdict
     if fault.status == 402 or any(map(_MONEY_CODE.search, fault.codes)) or _MONEY_SENTENCE.search(fault.message):
         return _balance(fault)
-    if fault.status == 403 and _MONEY_TEXT.search(fault.message):
+    if fault.status == 429 and (verdict := google_quota(fault)):
+        return verdict
+    said = _said(fault)
+    if said and said.kind is EndClass.BALANCE_EXHAUSTED:
         return _balance(fault)
     if fault.status in (401, 403) or (fault.status == 400 and _BAD_KEY.search(" ".join((*fault.codes, fault.message)))):
         return Verdict(EndClass.AUTH_FAILED, scope=Scope.PROVIDER, reason=reason(fault))
     if fault.status == 429:
-        return google_quota(fault) or _text_limit(fault) or rate_limited(fault)
+        if said and said.kind is EndClass.SUBSCRIPTION_LIMIT:
+            return limited(fault, said.kind, stated(fault) or said.until, said.scope)
+        return rate_limited(fault)
     return Verdict(
         EndClass.REQUEST_REJECTED, scope=Scope.MODEL if fault.status == 404 else Scope.REQUEST, reason=reason(fault)
     )
@@ -151,18 +151,11 @@ def _google_scope(fault: Fault) -> Scope:
     return Scope.MODEL if quotas and all("permodel" in quota.lower() for quota in quotas) else Scope.QUOTA_GROUP
 
 
-def _text_limit(fault: Fault) -> Verdict | None:
-    """What the words of a 429 say; a code that calls it a rate limit is stronger (R-L2)."""
-    if "rate_limit_exceeded" in fault.codes:
+def _said(fault: Fault) -> Verdict | None:
+    """The limit that the words speak of. A code that calls it a rate limit is stronger (R-L2), other statuses say more."""
+    if fault.status not in (403, 429) or "rate_limit_exceeded" in fault.codes:
         return None
-    if "PerMinute" in fault.message:
-        return rate_limited(fault)
-    said = classify_text(fault.message, fault.now)
-    if (said and said.kind is EndClass.SUBSCRIPTION_LIMIT) or "PerDay" in fault.message:
-        return limited(fault, EndClass.SUBSCRIPTION_LIMIT, stated(fault) or (said.until if said else None))
-    if (said and said.kind is EndClass.BALANCE_EXHAUSTED) or _MONEY_TEXT.search(fault.message):
-        return _balance(fault)
-    return None
+    return classify_text(fault.message, fault.now)
 
 
 def _plain(body: bytes) -> str:

@@ -238,6 +238,10 @@ def test_geminis_quotas(details: list[dict[str, Any]], expected: tuple[EndClass,
     assert (verdict.kind, verdict.until) == (expected[0], NOW + timedelta(seconds=expected[1]))
 
 
+def test_googles_details_beat_its_words_behind_other_dialects_too() -> None:
+    assert classify("OpenAIChat", 429, {"message": QUOTA_TEXT}, details=google(RETRY)) == (RATE, 34.5)
+
+
 def test_a_quota_per_model_speaks_for_the_model() -> None:
     body = json.dumps({"error": {"details": google(DAY)}}).encode()
     assert classify_response("Gemini", 429, {}, body, NOW).scope is Scope.MODEL
