@@ -141,5 +141,5 @@ def status_manifest(run: AgentRun, status: AgentRunStatus) -> Manifest:
             "uid": run.metadata.uid,
             "resourceVersion": run.metadata.resource_version,
         },
-        "status": status.to_wire(),
+        "status": status.model_dump(mode="json", by_alias=True, exclude_defaults=True),
     }

@@ -80,8 +80,7 @@ def _finish(draft: Draft, end_class: EndClass, reason: str, message: str) -> Pla
     draft.condition(ConditionType.RUNNING, "False", Reason.FINISHED)
     draft.condition(ConditionType.HEALTHY, "True" if good else "False", end_class)
     draft.condition(ConditionType.SUCCEEDED, "True" if good else "False", reason, message)
-    if not good:
-        draft.note(reason, message or f"the run ended as {end_class}", warning=end_class is not EndClass.CANCELLED)
+    draft.note(reason, _account(draft, message), warning=not good and end_class is not EndClass.CANCELLED)
     spec = draft.spec
     ttl = spec.ttl_seconds_after_success if good else spec.ttl_seconds_after_failure
     return draft.plan(wake_at=draft.now + timedelta(seconds=ttl) if ttl is not None else None)
@@ -97,6 +96,15 @@ def _quiet_usage(plan: Plan, seen: Snapshot, now: datetime) -> Plan:
     if now >= due:
         return plan
     return replace(plan, status=old, wake_at=min(filter(None, (plan.wake_at, due))))
+
+
+def _account(draft: Draft, message: str) -> str:
+    """How it ended, and what it cost."""
+    usage = draft.status.usage
+    if not usage.completions:
+        return message
+    cost = f"{usage.cost_usd} US dollars" if usage.cost_usd is not None else "at an unknown cost"
+    return f"{message}; {usage.completions} completions, {usage.tokens.total} tokens, {cost}"
 
 
 # -- between attempts ------------------------------------------------------------------------------------------------
