@@ -82,10 +82,10 @@ class Prices:
             self._learning.add(task)
             task.add_done_callback(self._learning.discard)
 
-    async def settled(self) -> None:
-        """Waits until no look-up is under way."""
+    async def settled(self, seconds: float) -> None:
+        """Waits until no look-up is under way, at most so long."""
         if self._learning:
-            await asyncio.wait(self._learning, timeout=_LOOK_UP_SECONDS)
+            await asyncio.wait(self._learning, timeout=seconds)
 
     async def _look_up(self, models: list[PricedModel]) -> None:
         asked = json.dumps([(m.base_url, _VENDORS[m.dialect], m.model) for m in models]).encode()

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 _BATCH_SECONDS = 1.0
 _BATCH_RECORDS = 200
 _POST_SECONDS = 5.0
+_PRICE_SECONDS = 0.3  # bad news does not wait longer for the price of what goes with it
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 _MOST_PENDING = 20_000
 
@@ -102,8 +103,8 @@ class Reporter:
 
     async def _deliver_all(self, session: aiohttp.ClientSession, pause: float) -> float:
         """Returns how long to wait before the next try; 0 when all went well."""
+        await self._prices.settled(_PRICE_SECONDS if self._urgent.is_set() else _BATCH_SECONDS * 10)
         self._urgent.clear()
-        await self._prices.settled()
         try:
             for route, line in list(self._lines.items()):
                 while line.entries:
