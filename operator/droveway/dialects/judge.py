@@ -9,10 +9,10 @@ from typing import Any
 from droveway.api.enums import EndClass
 from droveway.core.limits import classify_text
 from droveway.core.redaction import one_line
-from droveway.core.resets import clamp, find_reset, from_duration
+from droveway.core.resets import clamp, find_reset, from_duration, from_seconds
 from droveway.core.verdict import Scope, Verdict
 from droveway.dialects.bodies import first, parse_any, table, text
-from droveway.dialects.times import retry_after, spent_resets
+from droveway.dialects.times import moment, retry_after, spent_resets
 
 SUCCEEDED = Verdict(EndClass.SUCCEEDED, scope=Scope.REQUEST)
 
@@ -103,8 +103,13 @@ def rate_limited(fault: Fault, scope: Scope = Scope.QUOTA_GROUP) -> Verdict:
 
 
 def stated(fault: Fault) -> datetime | None:
-    """When to come again, by the headers."""
-    return retry_after(fault.headers, fault.now) or spent_resets(fault.headers, fault.now)
+    """When to come again, by fields of the body, else by the headers."""
+    return stated_inside(fault) or retry_after(fault.headers, fault.now) or spent_resets(fault.headers, fault.now)
+
+
+def stated_inside(fault: Fault) -> datetime | None:
+    """When to come again, by fields of the body."""
+    return moment(fault.error.get("resets_at")) or from_seconds(fault.error.get("resets_in_seconds"), fault.now)
 
 
 def reason(fault: Fault) -> str:

@@ -10,10 +10,11 @@ from droveway.core.resets import from_seconds
 from droveway.core.verdict import Verdict
 from droveway.dialects.base import DialectSpec, Reply, out_message, out_seconds
 from droveway.dialects.bodies import count, dump_object, table
-from droveway.dialects.judge import Fault, limited, stated
+from droveway.dialects.judge import Fault, limited, stated, stated_inside
 from droveway.dialects.times import latest, moment
 
 _PLAN_CODES = {"usage_limit_reached", "usage_limit_exceeded"}
+_OTHER_LIMITS = {"rate_limit_exceeded", "insufficient_quota"}
 _CODEX_WINDOW = re.compile(r"(x-codex-.+)-used-percent")
 
 _FORMS = {  # status, type, code
@@ -105,14 +106,9 @@ def _plan(fault: Fault) -> Verdict | None:
     """The usage limit of a ChatGPT plan (R-C40). The code counts with any 4xx: our own refusal comes as 400."""
     named = _PLAN_CODES.intersection(fault.codes)
     full = [m[1] for name, value in fault.headers.items() if (m := _CODEX_WINDOW.fullmatch(name)) and _is_full(value)]
-    if not named and not (full and fault.status == 429 and "rate_limit_exceeded" not in fault.codes):
+    if not named and not (full and fault.status == 429 and not _OTHER_LIMITS.intersection(fault.codes)):
         return None
-    until = (
-        moment(fault.error.get("resets_at"))
-        or from_seconds(fault.error.get("resets_in_seconds"), fault.now)
-        or latest(_window_reset(fault, name) for name in full)
-        or stated(fault)
-    )
+    until = stated_inside(fault) or latest(_window_reset(fault, name) for name in full) or stated(fault)
     return limited(fault, EndClass.SUBSCRIPTION_LIMIT, until)
 
 

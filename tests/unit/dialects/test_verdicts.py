@@ -208,6 +208,7 @@ def test_when_a_chatgpt_plan_resets(
 def test_a_full_window_makes_a_nameless_429_a_subscription_limit(dialect: str) -> None:
     assert classify(dialect, 429, headers=CODEX) == (SUBSCRIPTION, 900)
     assert classify(dialect, 429, {"code": "rate_limit_exceeded"}, CODEX)[0] is RATE
+    assert classify(dialect, 429, {"code": "insufficient_quota"}, CODEX)[0] is BALANCE
     assert classify(dialect, 200, headers=CODEX) == (SUCCESS, None)
 
 
