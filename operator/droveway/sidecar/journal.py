@@ -33,14 +33,15 @@ class Journal:
         self.last = 0
         self.acknowledged = 0
         self.urgent = False
-        self._file = path.open("a+b")
+        self._path = path
         self._sent = 0  # offset up to which all is acknowledged
         self._size = 0
+        path.touch()
         for data, end in self._lines(0):
             self._size = end
             self.last = data.get("number", self.last)
             self.acknowledged = data.get(_ACKNOWLEDGED, self.acknowledged)
-        self._file.truncate(self._size)
+        os.truncate(path, self._size)
 
     @property
     def full(self) -> bool:
@@ -85,15 +86,15 @@ class Journal:
 
     def _write(self, data: dict[str, Any]) -> None:
         line = json.dumps(data, separators=(",", ":")).encode() + b"\n"
-        self._file.seek(0, os.SEEK_END)
-        self._file.write(line)
-        self._file.flush()
+        with self._path.open("ab") as file:
+            file.write(line)
         self._size += len(line)
 
     def _lines(self, offset: int) -> Iterator[tuple[dict[str, Any], int]]:
-        self._file.seek(offset)
-        for line in self._file:
-            offset += len(line)
-            if not line.endswith(b"\n"):
-                return
-            yield json.loads(line), offset
+        with self._path.open("rb") as file:
+            file.seek(offset)
+            for line in file:
+                offset += len(line)
+                if not line.endswith(b"\n"):
+                    return
+                yield json.loads(line), offset

@@ -17,6 +17,10 @@ RESULT_CHARACTERS = 4097
 
 TERMINATION_BYTES = 2048
 
+_WRAPPER = "droveway: "
+_REFUSED = 127
+"""How the wrapper says, on stderr, why it has not started the agent; no parser knows of it."""
+
 
 class Reporter:
     """Reads one attempt's output through its CLI's parser and writes records to the journal.
@@ -36,6 +40,7 @@ class Reporter:
         self._known: set[str] = set()
         self._session = ""
         self._verdict: Verdict | None = None
+        self._refusal = ""
         self._tokens = TokenBreakdown()
         self._cost: float | None = None
         self._completions = 0
@@ -49,6 +54,8 @@ class Reporter:
 
     def stderr(self, line: str, at: datetime) -> None:
         """One line, printed at `at`."""
+        if line.startswith(_WRAPPER):
+            self._refusal = line.strip()
         self._parser.feed_stderr(line, at)
 
     def silence(self, at: datetime, *, stalled: bool) -> None:
@@ -59,6 +66,7 @@ class Reporter:
         """The agent has ended. None: nobody knows how."""
         outcome = self._parser.finish(exit_code, at)
         self._take(outcome.events)
+        refusal = self._refusal if exit_code == _REFUSED else ""
         return self._append(
             replace(
                 self._report(at),
@@ -66,7 +74,7 @@ class Reporter:
                 success=outcome.success,
                 tokens=self._tokens,
                 cost_usd=self._cost,
-                error=outcome.message or None,
+                error=refusal or outcome.message or None,
                 verdict=outcome.limit,
                 final=True,
                 exit_code=exit_code,

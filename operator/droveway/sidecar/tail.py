@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
 
 LINE_BYTES = 1024 * 1024
 """A longer line is cut (R-P2); one byte more is handed on, so that a parser sees that it was."""
@@ -28,7 +27,7 @@ class Tail:
         self._directory = directory
         self._name = name
         self._number = 0
-        self._file: BinaryIO | None = None
+        self._fd = -1  # kept open: what goes while it is read is still read to its end
         self._line = bytearray()
         self._torn = False  # the beginning of the current line is lost
 
@@ -46,17 +45,26 @@ class Tail:
         rest, self._line = self._line, bytearray()
         return "" if self._torn else _text(rest)
 
+    def close(self) -> None:
+        """Nothing more will be read."""
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = -1
+
     def _chunk(self) -> bytes:
         """The next bytes, from the next segment if need be; empty when there are none yet."""
         while True:
-            if self._file and (chunk := self._file.read(_CHUNK)):
+            if chunk := self._next():
                 return chunk
             successor = self._successor()
             if successor is None:
                 return b""
-            if self._file and (chunk := self._file.read(_CHUNK)):  # written before its successor was opened
+            if chunk := self._next():  # written before its successor was begun
                 return chunk
             self._open(successor)
+
+    def _next(self) -> bytes:
+        return os.read(self._fd, _CHUNK) if self._fd >= 0 else b""
 
     def _successor(self) -> int | None:
         named = (name.rpartition(".") for name in os.listdir(self._directory))
@@ -65,20 +73,18 @@ class Tail:
 
     def _open(self, number: int) -> None:
         try:
-            file = (self._directory / f"{self._name}.{number}").open("rb", buffering=0)
+            fd = os.open(self._directory / f"{self._name}.{number}", os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return  # it went just now; the next look finds what is left
-        if self._file:
-            self._file.close()
+        self.close()
         if (lost := number - self._number - 1) > 0:
             self.lost_segments += lost
             self._line.clear()
             self._torn = True
-        self._file, self._number, self.started = file, number, True
+        self._fd, self._number, self.started = fd, number, True
 
     def _written(self) -> datetime:
-        assert self._file  # noqa: S101
-        return datetime.fromtimestamp(os.fstat(self._file.fileno()).st_mtime, UTC)
+        return datetime.fromtimestamp(os.fstat(self._fd).st_mtime, UTC)
 
     def _split(self, chunk: bytes) -> Iterator[str]:
         *ended, rest = chunk.split(b"\n")

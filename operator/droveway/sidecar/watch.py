@@ -99,6 +99,8 @@ class Watch:
         report = self._report(at)
         report.stdout(self._stdout.rest(), at)
         report.stderr(self._stderr.rest(), at)
+        self._stdout.close()
+        self._stderr.close()
         self._leave(termination_message(report.finish(self._exit_code(), at)))
 
     def _exit_code(self) -> int | None:

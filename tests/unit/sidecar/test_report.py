@@ -1,0 +1,187 @@
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from droveway.api.enums import EndClass
+from droveway.core.events import Record, RecordKind, record_from_dict
+from droveway.core.verdict import Verdict
+from droveway.sidecar import journal
+from droveway.sidecar.journal import Journal
+from droveway.sidecar.report import RESULT_CHARACTERS, TERMINATION_BYTES, Reporter, termination_message
+from droveway.sidecar.settings import Attempt
+from helpers.attempt import ENV, NOON, limit, said, spent, step
+
+
+class Desk:
+    """A reporter, what it has read so far, and its journal."""
+
+    def __init__(self, path: Path, **env: str) -> None:
+        self.path = path
+        self.attempt = Attempt.from_env(ENV | env)
+        self.printed: list[str] = []
+        self.start()
+
+    def start(self) -> None:
+        """As after a crash: only the journal and the stream are left."""
+        self.reporter = Reporter(self.attempt, Journal(self.path), NOON)
+        for line in self.printed:
+            self.reporter.stdout(line, NOON)
+
+    def reads(self, *lines: str) -> None:
+        self.printed += lines
+        for line in lines:
+            self.reporter.stdout(line, NOON)
+
+    @property
+    def records(self) -> list[Record]:
+        return list(Journal(self.path).records())
+
+    @property
+    def completions(self) -> list[Record]:
+        return [r for r in self.records if r.kind is RecordKind.COMPLETION]
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path / "journal")
+
+
+@pytest.fixture
+def gateway_desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path / "journal", DROVEWAY_ACCESS="Gateway")
+
+
+def test_a_completion_says_whose_it_is(desk: Desk) -> None:
+    desk.reads(step(100))
+    (told,) = desk.completions
+    assert (told.run, told.run_uid, told.attempt) == ("fix-it", "uid-1", 2)
+    assert (told.candidate, told.provider, told.model) == ("sonnet", "anthropic", "claude-sonnet-4-5")
+    assert (told.session_id, told.tokens, told.cost_usd) == ("session-1", spent(100), 0.01)
+
+
+def test_the_session_is_told_once(desk: Desk) -> None:
+    desk.reads(said("hello"), said("again"), step(100), said("and again"))
+    assert [r.session_id for r in desk.records if r.kind is RecordKind.REPORT] == ["session-1"]
+
+
+def test_behind_the_gateway_completions_are_not_told(gateway_desk: Desk) -> None:
+    """The gateway counts; the sidecar's totals are a check."""
+    gateway_desk.reads(step(100), step(20, reason="stop"))
+    final = gateway_desk.reporter.finish(0, NOON)
+    assert gateway_desk.completions == []
+    assert (final.completions, final.tokens, final.cost_usd) == (2, spent(120), 0.02)
+
+
+def test_a_limit_is_told_at_once_and_once(desk: Desk) -> None:
+    desk.reads(step(100), limit(9000), said("waiting"))
+    (told,) = [r for r in desk.records if r.verdict]
+    assert told.kind is RecordKind.REPORT
+    assert told.verdict
+    assert told.verdict.kind is EndClass.SUBSCRIPTION_LIMIT
+    assert told.verdict.until == NOON + timedelta(seconds=9000)
+
+
+def test_the_final_record_tells_everything(desk: Desk) -> None:
+    desk.reads(step(100), said("All done."), step(20, reason="stop"))
+    final = desk.reporter.finish(0, NOON)
+    assert desk.reporter.final == final == desk.records[-1]
+    assert (final.final, final.success, final.exit_code, final.end_class) == (True, True, 0, EndClass.SUCCEEDED)
+    assert (final.session_id, final.result, final.error) == ("session-1", "All done.", None)
+    assert (final.completions, final.tokens, final.cost_usd) == (2, spent(120), 0.02)
+
+
+def test_a_failure_carries_the_reason_and_the_failed_completion(desk: Desk) -> None:
+    desk.reads(step(100), limit())
+    final = desk.reporter.finish(1, NOON)
+    assert (final.success, final.end_class, final.exit_code) == (False, EndClass.SUBSCRIPTION_LIMIT, 1)
+    assert final.verdict
+    assert [r.success for r in desk.completions] == [True, False]
+    assert desk.completions[-1].verdict == final.verdict
+
+
+def test_an_unknown_exit_code_stays_unknown(desk: Desk) -> None:
+    final = desk.reporter.finish(None, NOON)
+    assert (final.exit_code, final.end_class) == (None, EndClass.UNKNOWN)
+
+
+def test_a_restart_tells_nothing_twice_and_forgets_nothing(desk: Desk) -> None:
+    desk.reads(said("hello"), step(100), step(20), limit())
+    before = desk.records
+    desk.start()
+    assert desk.records == before
+    desk.reads(step(3, reason="stop"))
+    final = desk.reporter.finish(0, NOON)
+    assert [r.tokens.total for r in desk.completions] == [100, 20, 3]
+    assert len({r.id for r in desk.completions}) == 3
+    assert (final.completions, final.tokens) == (3, spent(123))
+    assert [r.number for r in desk.records] == list(range(1, len(desk.records) + 1))
+
+
+def test_equal_steps_count_each(desk: Desk) -> None:
+    desk.reads(step(5), step(5))
+    desk.start()
+    desk.reads(step(5))
+    assert len(desk.completions) == 3
+
+
+def test_a_restart_after_the_beginning_is_gone_still_knows_the_totals(desk: Desk) -> None:
+    """The oldest segments went meanwhile; what the journal holds counts all the same."""
+    desk.reads(step(100), step(20))
+    desk.printed = desk.printed[1:]
+    desk.start()
+    desk.reads(step(3))
+    final = desk.reporter.finish(0, NOON)
+    assert (final.completions, final.tokens) == (3, spent(123))
+
+
+def test_a_restart_knows_that_it_is_over(desk: Desk) -> None:
+    desk.reads(step(1, reason="stop"))
+    final = desk.reporter.finish(0, NOON)
+    desk.start()
+    assert desk.reporter.final == final
+
+
+def test_a_full_journal_takes_totals_only(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.reads(step(100))
+    monkeypatch.setattr(journal, "FULL_BYTES", 0)
+    desk.reads(step(20), step(3))
+    desk.start()
+    final = desk.reporter.finish(0, NOON)
+    assert [r.tokens.total for r in desk.completions] == [100]
+    assert (final.completions, final.tokens) == (3, spent(123))
+
+
+def test_why_the_wrapper_refused_is_the_error(desk: Desk) -> None:
+    desk.reporter.stderr("droveway: setsid is missing in this image", NOON)
+    final = desk.reporter.finish(127, NOON)
+    assert (final.error, final.success) == ("droveway: setsid is missing in this image", False)
+
+
+def test_an_agent_that_talks_like_the_wrapper_is_not_it(desk: Desk) -> None:
+    desk.reads(step(1, reason="stop"))
+    desk.reporter.stderr("droveway: everything is lost", NOON)
+    assert desk.reporter.finish(0, NOON).error is None
+
+
+def test_a_long_result_is_cut_so_that_it_can_be_seen(desk: Desk) -> None:
+    desk.reads(said("x" * 6000), step(1, reason="stop"))
+    assert len(desk.reporter.finish(0, NOON).result) == RESULT_CHARACTERS
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "漢", '"', "\ud800"])
+def test_a_termination_message_fits_without_the_agents_words(desk: Desk, letter: str) -> None:
+    desk.reads(said("secret words"), step(100), limit())
+    final = desk.reporter.finish(1, NOON)
+    verdict = Verdict(EndClass.SUBSCRIPTION_LIMIT, NOON, reason=letter * 256)
+    message = termination_message(
+        Record(**{f: getattr(final, f) for f in Record.__slots__} | {"error": letter * 400, "verdict": verdict})
+    )
+    assert len(message) <= TERMINATION_BYTES
+    assert b"secret words" not in message
+    read = record_from_dict(json.loads(message))
+    assert (read.final, read.exit_code, read.end_class) == (True, 1, EndClass.SUBSCRIPTION_LIMIT)
+    assert (read.number, read.session_id, read.completions) == (final.number, "session-1", 2)
+    assert read.verdict
+    assert read.verdict.until == NOON
