@@ -50,12 +50,14 @@ class Delivery:
         self._failures = 0
         self._not_before = 0.0
 
-    def offer(self, clock: float) -> None:
-        """Sends what is due: at most once in a second, urgent records at once, nothing during a pause after a failure."""
-        journal = self._journal
-        due = clock >= self._not_before or (journal.urgent and not self._failures)
-        if journal.pending and due:
-            self.send(clock)
+    def offer(self, clock: float) -> bool:
+        """Sends what is due: at most once in a second, urgent records at once, nothing during a pause after a failure.
+
+        Returns:
+            Whether there is more to send without a pause.
+        """
+        due = clock >= self._not_before or (self._journal.urgent and not self._failures)
+        return self._journal.pending and due and self.send(clock) and self._journal.pending
 
     def send(self, clock: float) -> bool:
         """Sends one batch now; whether the operator took it."""

@@ -42,7 +42,7 @@ class Watch:
         return self._reporter is not None and self._reporter.final is not None
 
     def step(self, at: datetime, clock: float) -> bool:
-        """Reads what there is, tells what is due. Whether there is more to read already."""
+        """Reads what there is, tells what is due. Whether there is more to do already."""
         busy = False
         if not self.ended:
             exited = self._paths.exit.exists()  # asked first: it is written last, so then all there is can be read
@@ -51,8 +51,7 @@ class Watch:
                 self._finish(at)
             else:
                 self._listen(at, clock)
-        self._delivery.offer(clock)
-        return busy
+        return self._delivery.offer(clock) or busy
 
     def close(self, at: datetime, now: Callable[[], float], pause: Callable[[float], None]) -> None:
         """The agent's container is gone: leaves the final record, then delivers what it can in `CLOSE_SECONDS`."""
