@@ -1,7 +1,7 @@
 """What an error means that a command line printed. Only error fields and stderr come here, never the agent's words (R-P10)."""
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 
 from droveway.api.enums import EndClass
 from droveway.core.limits import classify_text, find_limit
@@ -9,9 +9,30 @@ from droveway.core.redaction import one_line
 from droveway.core.resets import clamp, from_epoch
 from droveway.core.verdict import Scope, Verdict
 
+OVER = datetime(1970, 1, 1, tzinfo=UTC)
+"""`until` of a limit whose reset had passed when it was named: none is set (R-C16), but the end still has its name."""
+
 _SIGNALS = frozenset({1, 2, 3, 6, 9, 11, 15})
 """Those by which a process is ended; gemini's exit codes (HTTP status modulo 256) meet none of them as 128 + n."""
 
+_EVIDENCE_LIMIT = 8192  # of a longer error the first and the last half count
+_HINTS = (
+    *(
+        "limit",
+        "quota",
+        "credit",
+        "balance",
+        "billing",
+        "spend",
+        "usage",
+        "exhaust",
+        "too many",
+        "capacity",
+        "overload",
+    ),
+    *("status", "http", "code", "error", "failed", "key", "auth", "token", "login", "connect", "network", "socket"),
+    *("timed", "timeout", "terminated", "reset", "again"),
+)
 _OVERLOAD_CODE = re.compile(r"\b(?:overloaded_error|server_is_overloaded)\b")
 _STATUS = re.compile(
     r"""(?: \bstatus(?:\s?code)?\W{1,3} | \bHTTP\W{1,3} | \blast\ error:\s | "code":\s*
@@ -45,15 +66,22 @@ def judge(evidence: str, at: datetime, status: int | None = None) -> Verdict | N
     Structure beats text (R-L2): a status of 500 and above is an outage whatever the text says, and so is an
     overload that came as a 429 (R-C38).
     """
+    evidence = _bounded(evidence)
     status = status or _status(evidence)
     if (status and (status >= 500 or status == 408)) or _OVERLOAD_CODE.search(evidence):
         return _verdict(EndClass.PROVIDER_OUTAGE, evidence)
     if limit := classify_text(evidence, at):
         return limit
-    if over := find_limit(evidence):  # its reset has passed (R-C16): the end still has its name
-        return Verdict(over.kind, at, over.scope, over.line)
+    if over := find_limit(evidence):
+        return Verdict(over.kind, OVER, over.scope, over.line)
     kind = _by_status(status, evidence) or _by_phrase(evidence)
     return _verdict(kind, evidence) if kind else None
+
+
+def may_be_evidence(line: str) -> bool:
+    """Whether a line of stderr is worth keeping until the run has failed: most are not, and `judge` is slow."""
+    line = line.lower()
+    return any(hint in line for hint in _HINTS)
 
 
 def judge_stderr(line: str, at: datetime) -> Verdict | None:
@@ -70,14 +98,19 @@ def judge_status(status: int) -> Verdict | None:
 
 
 def rejected_until(epoch: float, at: datetime) -> datetime | None:
-    """When a limit with this reset ends; `at` when it is over already (R-C16)."""
+    """When a limit with this reset ends."""
     reset = from_epoch(epoch)
-    return reset and (clamp(reset, at) if reset > at else at)
+    return reset and (clamp(reset, at) if reset > at else OVER)
 
 
 def died_by_signal(exit_code: int) -> bool:
     """Negative: by that signal; 128 + n: as a shell reports it."""
     return exit_code < 0 or exit_code - 128 in _SIGNALS
+
+
+def _bounded(evidence: str) -> str:
+    half = _EVIDENCE_LIMIT // 2
+    return evidence if len(evidence) <= _EVIDENCE_LIMIT else f"{evidence[:half]}\n{evidence[-half:]}"
 
 
 def _status(evidence: str) -> int | None:

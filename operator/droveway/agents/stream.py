@@ -2,13 +2,13 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from droveway.agents.evidence import died_by_signal, judge, judge_status, judge_stderr
+from droveway.agents.evidence import OVER, died_by_signal, judge, judge_status, judge_stderr, may_be_evidence
 from droveway.agents.lines import Lines
 from droveway.api.enums import EndClass
 from droveway.core.completion import CompletionEvent, TokenBreakdown
@@ -18,6 +18,7 @@ from droveway.core.verdict import Verdict
 RESULT_LIMIT = 8192
 """Characters of the agent's final text that are kept: more than any caller keeps, so that it can tell that it was cut."""
 
+_HINTS = 32  # places of stderr that are judged when a run has failed, the last first
 _STDERR_TAIL = 3  # lines read together: some errors put the reset time on a line of its own
 
 
@@ -73,10 +74,10 @@ class StreamParser(ABC):
     """Whether the stream has no final event, so that only exit code 0 makes a success (R-C29)."""
 
     def __init__(self, run_id: str, attempt: int, started_at: datetime) -> None:
+        del started_at  # for CLIs that leave durations out
         self.session_id: str | None = None
         self.model = ""
         self.lines = Lines()
-        self.started_at = started_at
         self._seed = f"{run_id}\0{attempt}\0"
         self._session = run_id
         self._line = ""
@@ -91,7 +92,8 @@ class StreamParser(ABC):
         self._note: _Failure | None = None
         self._stderr: list[str] = []
         self._stderr_lines = Lines()
-        self._stderr_verdict: Verdict | None = None
+        self._hinted = 0
+        self._hints: deque[tuple[str, datetime]] = deque(maxlen=_HINTS)
         self._outcome: Outcome | None = None
 
     @property
@@ -111,7 +113,9 @@ class StreamParser(ABC):
         if not (line := self._stderr_lines.clean(line)[:RESULT_LIMIT]):
             return
         self._stderr = [*self._stderr[1 - _STDERR_TAIL :], line]
-        self._stderr_verdict = judge_stderr(" ".join(self._stderr), at) or self._stderr_verdict
+        self._hinted = _STDERR_TAIL if may_be_evidence(line) else self._hinted - 1
+        if self._hinted > 0:
+            self._hints.append((" ".join(self._stderr), at))
 
     def finish(self, exit_code: int | None, at: datetime) -> Outcome:
         """The outcome; None: the exit code is unknown, negative: killed by that signal. Again: the same outcome."""
@@ -154,7 +158,7 @@ class StreamParser(ABC):
         """The terminal event of a failure; a later one replaces it. `spent`: what the failed completions used."""
         self._ended, self._failure = False, _Failure(message, verdict)
         self._held = [event for event in self._held if event.tokens.total]
-        failed = [replace(self._event(c, at), success=False, error=one_line(message)) for c in spent or [Completion()]]
+        failed = [replace(self._event(c, at), success=False, error=_brief(message)) for c in spent or [Completion()]]
         self._held += failed
 
     def _noted(self, message: str, verdict: Verdict | None) -> None:
@@ -197,7 +201,7 @@ class StreamParser(ABC):
             events = [replace(event, success=True, error=None) for event in self._held if event.tokens.total]
             return self._as_outcome(EndClass.SUCCEEDED, None, "", events)
         verdict, said = self._why(exit_code)
-        message = one_line(said)
+        message = _brief(said)
         unclear = exit_code is None or (died_by_signal(exit_code) and self._ended is not False)
         end_class = verdict.kind if verdict else EndClass.UNKNOWN if unclear else EndClass.AGENT_FAILED
         events = [replace(event, error=event.error or message) for event in self._held]
@@ -205,7 +209,7 @@ class StreamParser(ABC):
             self._line = "outcome"
             events = [replace(self._event(Completion(), at), success=False, error=message)]
         limit = verdict or self._limit
-        if not limit or not limit.is_limit or (limit.until and limit.until <= at):
+        if limit and (not limit.is_limit or limit.until == OVER):
             limit = None
         return self._as_outcome(end_class, limit, message, events)
 
@@ -230,16 +234,26 @@ class StreamParser(ABC):
         status = self._status_of_exit(exit_code) if exit_code is not None else None
         told = self._failure or _Failure("", None)
         noted = self._note or _Failure("", None)
-        verdict = told.verdict or noted.verdict or self._stderr_verdict or (judge_status(status) if status else None)
+        verdict = told.verdict or noted.verdict or self._from_stderr() or (judge_status(status) if status else None)
         if self._limit and (told.verdict is None or told.verdict.is_limit):
             verdict = self._limit
         words = told.message or noted.message or (verdict.reason if verdict else "") or " ".join(self._stderr)
         return verdict, words or _ending(exit_code, self._ended)
 
+    def _from_stderr(self) -> Verdict | None:
+        """The last verdict that stderr holds."""
+        verdicts = (judge_stderr(hint, at) for hint, at in reversed(self._hints))
+        return next(filter(None, verdicts), None)
+
 
 def error_verdict(evidence: str, at: datetime, status: float | None = None) -> Verdict | None:
     """The verdict of an error field, with the HTTP status that stands beside it, if any."""
     return judge(evidence, at, int(status) if status else None)
+
+
+def _brief(message: str) -> str:
+    """One redacted line; of a huge text only so much is looked through."""
+    return one_line(" ".join(message.split())[:RESULT_LIMIT])
 
 
 def _ending(exit_code: int | None, ended: bool | None) -> str:
