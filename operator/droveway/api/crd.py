@@ -17,6 +17,8 @@ from droveway.api.v1alpha1.common import REMEDY, RULES, Resource, rule
 Schema = dict[str, Any]
 
 HEADER = "# Generated from operator/droveway/api/v1alpha1 by `make generate`; do not edit.\n"
+METADATA: Schema = {"type": "object", "properties": {"name": {"type": "string", "maxLength": 253}}}
+"""The API server knows metadata by itself; the name is here so that a rule can point at it."""
 INT32_MAX = 2**31 - 1
 KEPT = (
     "enum", "format", "minimum", "maximum", "minLength", "maxLength", "pattern", "minItems", "maxItems",
@@ -80,8 +82,7 @@ def _root(kind: type[Resource]) -> Schema:
         "description": _one_line(found["description"]),
         "type": "object",
         "required": ["spec"],
-        "properties": {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": {"type": "object"}}
-        | parts,
+        "properties": {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": METADATA} | parts,
     }
     return root | ({RULES: found[RULES]} if RULES in found else {})
 

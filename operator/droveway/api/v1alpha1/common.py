@@ -42,9 +42,8 @@ def rules(*validations: dict[str, str]) -> dict[str, Any]:
 
 def name_at_most(limit: int) -> dict[str, str]:
     """A rule for the root of a kind whose name goes into other names, or into a label."""
-    return rule(
-        f"size(self.metadata.name) <= {limit}", f"metadata.name must have at most {limit} characters; shorten it"
-    )
+    message = f"metadata.name must have at most {limit} characters; shorten it"
+    return rule(f"size(self.metadata.name) <= {limit}", message, ".metadata.name")
 
 
 def list_map(*keys: str) -> dict[str, Any]:
