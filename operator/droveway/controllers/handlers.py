@@ -1,7 +1,7 @@
 """kopf: it watches our own resources, and its handlers only tell the world. No change handlers, no annotations, no finalizers."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import kopf
 
@@ -38,6 +38,21 @@ def _watch(registry: kopf.OperatorRegistry, world: World, plural: str) -> None:
         world.take(plural, event["type"], event["object"])
 
 
+class _NoDiffs(kopf.DiffBaseStorage):
+    """No handler of ours wants a diff; kopf would deep-copy every object at every event to be ready for one."""
+
+    def build(self, *, body: kopf.Body, extra_fields: object = None) -> kopf.BodyEssence:
+        """Nothing is worth comparing."""
+        return cast("kopf.BodyEssence", {})
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:
+        """Nothing was kept."""
+        return None
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        """Nothing is kept."""
+
+
 def kopf_settings() -> kopf.OperatorSettings:
     """What has to differ from kopf's defaults: bounded sockets, no Events of its own, no peering."""
     settings = kopf.OperatorSettings()
@@ -50,5 +65,5 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.networking.request_timeout = 30
     settings.persistence.finalizer = f"{names.GROUP}/kopf"
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=f"kopf.{names.GROUP}")
-    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=f"kopf.{names.GROUP}")
+    settings.persistence.diffbase_storage = _NoDiffs()
     return settings

@@ -3,7 +3,7 @@
 import logging
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -135,7 +135,8 @@ class World:
             self._live_pods[provider].discard(key)
         else:
             self._live_pods[provider].add(key)
-        self.wake_run(Key(key.namespace, pod.run))
+        if before is None or after is None or replace(before, node=after.node) != after:  # where it lands decides nothing
+            self.wake_run(Key(key.namespace, pod.run))
         if was_live and key not in self._live_pods[provider]:
             self.wake_waiting(key.namespace)
 
