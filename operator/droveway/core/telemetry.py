@@ -1,5 +1,255 @@
-"""Rolling telemetry of model completions. Standard library only."""
+"""Rolling telemetry of model completions: who performs how, who is limited, what a session used. Standard library only."""
 
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from droveway.api.enums import EndClass
 from droveway.core.completion import CompletionEvent, TokenBreakdown
+from droveway.core.limitbook import DEFAULT_LIMIT_TTL, Limit, LimitBook
+from droveway.core.limits import classify_text, find_limit
+from droveway.core.performance import ModelPerformance, ModelUsage, SessionUsage
+from droveway.core.series import NOTHING, Series, Sums, is_cost
+from droveway.core.summary import EPOCH, NANOSECONDS_PER_MS, InheritedLimit, TelemetrySummary, microseconds
+from droveway.core.verdict import Scope, Verdict
 
-__all__ = ["CompletionEvent", "TokenBreakdown"]
+__all__ = [
+    "CompletionEvent",
+    "ModelPerformance",
+    "ModelUsage",
+    "SessionUsage",
+    "TelemetryStore",
+    "TelemetrySummary",
+    "TokenBreakdown",
+    "default_quota_key",
+    "is_subscription_limit_error",
+]
+
+SLOTS_PER_WINDOW = 60
+_LONGEST_WINDOW = timedelta(days=36_500)
+_LONGEST_LATENCY_MS = 1e12
+_FAILED: Sums = (0, 1, 0, 0)
+_UNTIMED: Sums = (1, 0, 0, 0)
+_SHARED_PREFIXES = frozenset({"sonnet", "opus", "haiku", "anthropic", "claude-code"})
+
+
+def default_quota_key(model: str) -> str:
+    """What a model shares its limit with when nothing else is said: the name before the slash (R-T7)."""
+    prefix = model.partition("/")[0]
+    return "claude-code" if prefix in _SHARED_PREFIXES else prefix
+
+
+def is_subscription_limit_error(text: str) -> bool:
+    """Whether an error text says that a quota is spent."""
+    return find_limit(text) is not None
+
+
+class TelemetryStore:
+    """Completions of the last `window`, exact at any `now`, and the limits that failures told (R-T1..R-T18).
+
+    Entries are given up only a whole window after they left it, so that a clock that is set back finds them again.
+
+    Attributes:
+        clock_clamped_total: completions that claimed to end in the future (R-T2).
+        duplicates_total: completions whose id was known (R-T4).
+        cost_rejected_total: costs that were none (R-T12).
+        latency_rejected_total: latencies that were none.
+    """
+
+    def __init__(
+        self,
+        window: timedelta,
+        limit_ttl: timedelta = DEFAULT_LIMIT_TTL,
+        *,
+        limit_scope: Literal["QuotaGroup", "Model"] = "QuotaGroup",
+        quota_key: Callable[[str], str] = default_quota_key,
+    ) -> None:
+        """An empty store.
+
+        Args:
+            window: what counts; zero counts nothing (R-T15).
+            limit_ttl: how long a subscription limit lasts that states no end.
+            limit_scope: `Model` limits each model by itself.
+            quota_key: what a model shares its limit with, for the scope `QuotaGroup`.
+        """
+        self._window = max(window, timedelta())
+        self._span = min(self._window, _LONGEST_WINDOW)
+        self._width = max(self._span // timedelta(microseconds=1) // SLOTS_PER_WINDOW, 1)
+        self._ttl = limit_ttl
+        self._key = quota_key if limit_scope == "QuotaGroup" else str
+        self._book = LimitBook(limit_ttl)
+        self._series: dict[str, Series] = {}
+        self._seen: dict[str, datetime] = {}  # ids of completions, with when they completed
+        self._swept_at = self._sweep_at = EPOCH
+        self.clock_clamped_total = 0
+        self.duplicates_total = 0
+        self.cost_rejected_total = 0
+        self.latency_rejected_total = 0
+
+    def record(self, event: CompletionEvent, now: datetime) -> bool:
+        """Takes in one completion. Tells whether it counts: new, and in the window."""
+        if now.tzinfo is not UTC:
+            now = now.astimezone(UTC)
+        at = event.completed_at
+        if at.tzinfo is not UTC:
+            at = at.astimezone(UTC)
+        if at > now:
+            at = now
+            self.clock_clamped_total += 1
+        cutoff = now - self._span
+        name = event.id
+        if name is not None and (seen := self._seen.get(name)) is not None and seen > cutoff:
+            self.duplicates_total += 1
+            return False
+        if not event.success:
+            if event.error:
+                self._note_limit(event.model, classify_text(event.error, at), at, now)
+        elif self._book:
+            self._note_success(event, at)
+        if at <= cutoff:
+            return False
+        if name is not None:
+            self._seen[name] = at
+        if (series := self._series.get(event.model)) is None:
+            series = self._series[event.model] = Series(self._width)
+        series.add(at, self._sums(event), event)
+        if not self._swept_at <= now < self._sweep_at:
+            self._sweep(now)
+        return True
+
+    def record_batch(self, events: Iterable[CompletionEvent], now: datetime) -> int:
+        """Takes in several. Tells how many count."""
+        return sum([self.record(event, now) for event in events])
+
+    def record_limit(self, model: str, verdict: Verdict, now: datetime) -> bool:
+        """Takes in a limit that was not said in an error text (R-C9). Tells whether what is limited changed."""
+        return self._note_limit(model, verdict, now.astimezone(UTC), now.astimezone(UTC))
+
+    def model_performance(self, model: str, now: datetime) -> ModelPerformance:
+        """How one model performs; all zero for one that nobody knows."""
+        series, cutoff = self._series.get(model), self._cutoff(now)
+        succeeded, failed, latency_ns, timed = series.within(cutoff) if series else NOTHING
+        last = series.last if series else cutoff
+        limit = self._book.find(self._key(model), now, model)
+        seconds = self._window.total_seconds()
+        return ModelPerformance(
+            model=model,
+            successful_completions=succeeded,
+            failed_completions=failed,
+            window_secs=seconds,
+            throughput=succeeded / seconds if seconds else 0.0,
+            success_rate=succeeded / (succeeded + failed) if succeeded + failed else 0.0,
+            avg_latency_ms=latency_ns / timed / NANOSECONDS_PER_MS if timed else None,
+            last_event_at=last if last > cutoff else None,
+            subscription_limit_reached=limit is not None,
+            subscription_limit_expires_at=limit.until if limit else None,
+        )
+
+    def all_model_performances(self, now: datetime) -> list[ModelPerformance]:
+        """How every known model performs, sorted by model (R-C8)."""
+        return [self.model_performance(model, now) for model in self.known_models(now)]
+
+    def known_models(self, now: datetime) -> list[str]:
+        """Models with a completion in the window or a limit, sorted (R-T17)."""
+        cutoff = self._cutoff(now)
+        known = {model for model, series in self._series.items() if series.last > cutoff}
+        if self._book:
+            known.update(model for model in self._series if self.limit_of(model, now))
+            known.update(limit.model for _, limit in self._book.limits(now) if limit.model)
+        return sorted(known)
+
+    def session_usage(self, session_id: str, now: datetime) -> SessionUsage:
+        """What a session used in the window, failed completions included."""
+        cutoff = self._cutoff(now)
+        events = {model: series.session(session_id, cutoff) for model, series in self._series.items()}
+        by_model = {model: ModelUsage.of(found) for model, found in sorted(events.items()) if found}
+        totals = ModelUsage.of(event for found in events.values() for event in found)
+        return SessionUsage(session_id, cutoff, now, by_model, totals)
+
+    def limit_of(self, model: str, now: datetime) -> Limit | None:
+        """The limit that holds for a model."""
+        return self._book.find(self._key(model), now, model)
+
+    def limited_until(self, model: str, now: datetime) -> datetime | None:
+        """Until when a model is limited; None when it is not."""
+        return self._book.until(self._key(model), now, model)
+
+    def export_summary(self, now: datetime) -> TelemetrySummary:
+        """What must survive a restart."""
+        cutoff = self._cutoff(now)
+        return TelemetrySummary(
+            window=self._window,
+            exported_at=now,
+            models={
+                model: self._series[model].buckets(cutoff) if model in self._series else ()
+                for model in self.known_models(now)
+            },
+            limits=tuple(self._book.limits(now)),
+            streaks=dict(self._book.streaks),
+        )
+
+    def import_summary(self, summary: TelemetrySummary, now: datetime) -> None:
+        """Takes in what was exported before. Doing it again changes nothing (R-T8, R-C22)."""
+        cutoff, latest = self._cutoff(now), microseconds(now)
+        for model, buckets in summary.models.items():
+            series = self._series.get(model) or Series(self._width)
+            for bucket in buckets:
+                series.put(replace(bucket, first=min(bucket.first, latest), last=min(bucket.last, latest)), cutoff)
+            if series:
+                self._series[model] = series
+        for key, limit in summary.limits:
+            if limit.until > now:
+                self._book.restore(key, limit)
+        for inherited in summary.inherited:
+            self._inherit(inherited, summary.exported_at, now)
+        for key, streak in summary.streaks.items():
+            self._book.restore_streak(key, streak)
+
+    def _cutoff(self, now: datetime) -> datetime:
+        """What is not after this has left the window (R-T1)."""
+        return now.astimezone(UTC) - self._span
+
+    def _sums(self, event: CompletionEvent) -> Sums:
+        cost, latency = event.cost_usd, event.latency_ms
+        if cost is not None and not is_cost(cost):
+            self.cost_rejected_total += 1
+        if not event.success:
+            return _FAILED
+        if latency is None:
+            return _UNTIMED
+        if 0 < latency < _LONGEST_LATENCY_MS:
+            return (1, 0, int(latency * NANOSECONDS_PER_MS + 0.5), 1)
+        if latency != 0:
+            self.latency_rejected_total += 1
+        return _UNTIMED
+
+    def _note_limit(self, model: str, verdict: Verdict | None, at: datetime, now: datetime) -> bool:
+        return verdict is not None and self._book.set(self._key(model), verdict, at, now, model)
+
+    def _note_success(self, event: CompletionEvent, at: datetime) -> None:
+        latency = event.latency_ms
+        took = (
+            timedelta(milliseconds=latency)
+            if latency is not None and 0 < latency < _LONGEST_LATENCY_MS
+            else timedelta()
+        )
+        self._book.succeeded(self._key(event.model), at - took, event.model, at)
+
+    def _inherit(self, inherited: InheritedLimit, exported_at: datetime, now: datetime) -> None:
+        until = inherited.until or exported_at + self._ttl
+        if until > now:
+            set_at = min(exported_at, now)
+            limit = Limit(EndClass.SUBSCRIPTION_LIMIT, set_at, until, Scope.QUOTA_GROUP, inherited.model, "inherited")
+            self._book.restore(self._key(inherited.model), limit)
+
+    def _sweep(self, now: datetime) -> None:
+        """Gives up what left the window a whole window ago. Rarely: the cost is shared by all records between."""
+        self._swept_at, self._sweep_at = now, now + self._span / 4
+        horizon = now - 2 * self._span
+        for model, series in list(self._series.items()):
+            for event in series.drop_before(horizon):
+                if event.id is not None and self._seen.get(event.id, now) < horizon:
+                    del self._seen[event.id]
+            if not series and not self.limit_of(model, now):
+                del self._series[model]
