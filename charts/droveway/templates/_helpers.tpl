@@ -76,7 +76,7 @@ affinity: {{- toYaml . | nindent 2 }}
 # Telemetry of a route; prompts kept in ConfigMaps.
 - apiGroups: [""]
   resources: [configmaps]
-  verbs: [get, create, update]
+  verbs: [get, list, create, update]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]

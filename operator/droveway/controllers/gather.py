@@ -13,6 +13,7 @@ from droveway.api.v1alpha1 import Agent, AgentRun, Candidate, ModelProvider, Mod
 from droveway.cluster.objects import Key
 from droveway.controllers.secrets import Sources
 from droveway.controllers.world import World
+from droveway.core.events import Record
 from droveway.core.facts import RunFacts
 from droveway.core.launch import LaunchRequest
 from droveway.core.pod import PodSettings, Role
@@ -29,6 +30,12 @@ class Ledger(Protocol):
     def facts(self, route: Key, run_uid: str) -> RunFacts:
         """What events have told about a run."""
 
+    def note_final(self, route: Key, record: Record) -> None:
+        """Takes the final record of a sidecar from its termination message, unless it was delivered before."""
+
+    def started(self, route: Key, candidate: str) -> None:
+        """An attempt was started: it takes the probe of a half-open breaker."""
+
 
 @dataclass(slots=True)
 class Gatherer:
@@ -44,6 +51,9 @@ class Gatherer:
         namespace = run.metadata.namespace
         route_key = Key(namespace, run.spec.route_ref.name)
         pods = self.world.pods_of(run.metadata.uid)
+        for pod in pods:
+            if pod.final:
+                self.ledger.note_final(route_key, pod.final)
         facts = self.ledger.facts(route_key, run.metadata.uid)
         route = self.world.routes.get(route_key)
         if route is None:

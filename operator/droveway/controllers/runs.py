@@ -81,6 +81,7 @@ class RunController:
             await self._create_pod(run, new, attempt_pod(run, new, role, self.pods))
         except (Refused, UserMustAct) as error:
             return refused(seen, str(error), now)
+        self.gatherer.ledger.started(Key(run.metadata.namespace, role.route_name), new.candidate.name)
         key = Key(run.metadata.namespace, run.metadata.name)
         if new.number == 1 and key in self.first_seen:
             SEEN_TO_POD.observe((datetime.now(UTC) - self.first_seen[key]).total_seconds())
