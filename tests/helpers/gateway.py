@@ -15,7 +15,6 @@ import aiohttp
 import uvicorn
 import yaml
 
-
 from droveway.core.events import Record, RecordKind, batch_from_dict
 from droveway.gateway.files import print_key
 from droveway.gateway.serve import Gateway
@@ -40,8 +39,11 @@ TERMINALS = {
 
 def provider(name: str, url: str, dialect: str = "Anthropic", **spec: Any) -> dict[str, Any]:
     """A ModelProvider with a Secret of its own, whose key is `key-of-<name>`."""
-    return {"kind": "ModelProvider", "metadata": {"name": name},
-            "spec": {"dialect": dialect, "baseURL": url, "credentialsRef": {"name": f"{name}-key", "key": "k"}, **spec}}
+    return {
+        "kind": "ModelProvider",
+        "metadata": {"name": name},
+        "spec": {"dialect": dialect, "baseURL": url, "credentialsRef": {"name": f"{name}-key", "key": "k"}, **spec},
+    }
 
 
 def secret(name: str, value: str | None = None) -> dict[str, Any]:
@@ -55,8 +57,12 @@ def route(*candidates: str, **spec: Any) -> dict[str, Any]:
 
 
 def run(**status: Any) -> dict[str, Any]:
-    return {"kind": "AgentRun", "metadata": {"name": "run", "uid": "uid-1"},
-            "spec": {"routeRef": {"name": "main"}, "prompt": "hi"}, "status": {"attemptCount": 1, **status}}
+    return {
+        "kind": "AgentRun",
+        "metadata": {"name": "run", "uid": "uid-1"},
+        "spec": {"routeRef": {"name": "main"}, "prompt": "hi"},
+        "status": {"attemptCount": 1, **status},
+    }
 
 
 @dataclass
@@ -202,8 +208,9 @@ class _Quiet(uvicorn.Server):
 @asynccontextmanager
 async def asgi(app: Any) -> AsyncIterator[str]:
     """An ASGI application on a port of its own."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, lifespan="off", log_config=None, access_log=False,
-                            timeout_graceful_shutdown=1)
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=0, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=1
+    )
     async with _Quiet(config).up() as url:
         yield url
 
@@ -233,8 +240,15 @@ async def serving(
     operator = Operator()
     (folder / "token").write_text("service-account-token\n")
     async with asgi(operator) as operator_url, aiohttp.ClientSession() as agent:
-        defaults = {"host": "127.0.0.1", "port": 0, "config_dir": config, "master_key_file": master,
-                    "operator_url": operator_url, "token_file": folder / "token", "drain_seconds": 0.2}
+        defaults: dict[str, Any] = {
+            "host": "127.0.0.1",
+            "port": 0,
+            "config_dir": config,
+            "master_key_file": master,
+            "operator_url": operator_url,
+            "token_file": folder / "token",
+            "drain_seconds": 0.2,
+        }
         gateway = Gateway(GatewaySettings(**(defaults | settings)))
         if not priced:
             gateway.prices.learn = lambda models: None  # type: ignore[method-assign]
@@ -254,8 +268,11 @@ async def serving(
 
 def completed(manifests: tuple[dict[str, Any], ...]) -> list[dict[str, Any]]:
     kinds = {(m["kind"], m["metadata"]["name"]) for m in manifests}
-    secrets = [secret(m["metadata"]["name"]) for m in manifests
-               if m["kind"] == "ModelProvider" and ("Secret", f"{m['metadata']['name']}-key") not in kinds]
+    secrets = [
+        secret(m["metadata"]["name"])
+        for m in manifests
+        if m["kind"] == "ModelProvider" and ("Secret", f"{m['metadata']['name']}-key") not in kinds
+    ]
     runs = [] if any(kind == "AgentRun" for kind, _ in kinds) else [run()]
     return [*manifests, *secrets, *runs]
 
@@ -282,7 +299,9 @@ class Talk:
 
     async def head(self, status: int = 200, kind: str = "text/event-stream", **headers: str) -> None:
         extra = "".join(f"{k.replace('_', '-')}: {v}\r\n" for k, v in headers.items())
-        self._writer.write(f"HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\n{extra}\r\n".encode())
+        self._writer.write(
+            f"HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\n{extra}\r\n".encode()
+        )
         await self._writer.drain()
 
     async def say(self, data: bytes) -> None:
@@ -312,8 +331,16 @@ def _event(kind: str, **data: Any) -> bytes:
 
 
 EVENTS = {
-    "start": _event("message_start", message={"id": "m", "model": "real-model", "role": "assistant", "content": [],
-                                              "usage": {"input_tokens": 10, "output_tokens": 1}}),
+    "start": _event(
+        "message_start",
+        message={
+            "id": "m",
+            "model": "real-model",
+            "role": "assistant",
+            "content": [],
+            "usage": {"input_tokens": 10, "output_tokens": 1},
+        },
+    ),
     "block": _event("content_block_start", index=0, content_block={"type": "text", "text": ""}),
     "ping": _event("ping"),
     "word": _event("content_block_delta", index=0, delta={"type": "text_delta", "text": "word "}),
@@ -322,8 +349,14 @@ EVENTS = {
     "end": _event("message_stop"),
     "overloaded": _event("error", error={"type": "overloaded_error", "message": "Overloaded"}),
 }
-MESSAGE = {"type": "message", "role": "assistant", "model": "real-model", "content": [{"type": "text", "text": "hello"}],
-           "stop_reason": "end_turn", "usage": {"input_tokens": 10, "output_tokens": 5}}
+MESSAGE = {
+    "type": "message",
+    "role": "assistant",
+    "model": "real-model",
+    "content": [{"type": "text", "text": "hello"}],
+    "stop_reason": "end_turn",
+    "usage": {"input_tokens": 10, "output_tokens": 5},
+}
 
 Script = Callable[[Talk], Awaitable[None]]
 

@@ -5,9 +5,9 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers.gateway import MESSAGE, Script, Seen, Talk, provider, route, scripted, serving, until
 
 from droveway.api.enums import EndClass
+from helpers.gateway import MESSAGE, Script, Seen, Talk, provider, route, scripted, serving, until
 
 MOST = 0.1  # seconds: DESIGN, budget of the abort
 
@@ -84,7 +84,9 @@ async def test_leaving_opens_no_breaker_and_frees_its_slot(tmp_path: Path) -> No
 
     async with (
         scripted(script) as (url, upstream),
-        serving(tmp_path, provider("a", url, maxInFlight=1), route("a", circuitBreaker={"failureThreshold": 1})) as gateway,
+        serving(
+            tmp_path, provider("a", url, maxInFlight=1), route("a", circuitBreaker={"failureThreshold": 1})
+        ) as gateway,
     ):
         for turn in range(3):
             asking = asyncio.create_task(gateway.ask())
@@ -123,7 +125,10 @@ async def test_who_leaves_the_queue_never_reaches_the_provider(tmp_path: Path) -
 
 
 async def test_tokens_of_an_abandoned_stream_are_counted(tmp_path: Path) -> None:
-    async with scripted(silent_mid_stream) as (url, upstream), serving(tmp_path, provider("a", url), route("a")) as gateway:
+    async with (
+        scripted(silent_mid_stream) as (url, upstream),
+        serving(tmp_path, provider("a", url), route("a")) as gateway,
+    ):
         async with gateway.request(stream=True) as answer:
             await answer.content.readany()
         await upstream.seen[0].gone.wait()

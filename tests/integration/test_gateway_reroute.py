@@ -7,6 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import yaml
+
+from droveway.api.enums import EndClass
 from helpers.gateway import (
     EVENTS,
     MESSAGE,
@@ -22,8 +25,6 @@ from helpers.gateway import (
     serving,
     until,
 )
-
-from droveway.api.enums import EndClass
 
 DIALECTS = list(PATHS)
 WORD = b"Hello "  # the mock's first word
@@ -219,22 +220,20 @@ async def test_a_failure_before_content_is_invisible(tmp_path: Path, script: Scr
         assert refused.verdict.kind is EndClass.PROVIDER_OUTAGE
 
 
-async def nobody_listens(folder: Path) -> None:
-    pass
-
-
 async def test_an_unreachable_provider_is_an_outage(tmp_path: Path) -> None:
-    async with scripted(good) as (url, _):
-        async with serving(
-            tmp_path, provider("a", "http://127.0.0.1:1"), provider("b", url), route("a", "b")
-        ) as gateway:
-            answer = await gateway.ask()
-            assert answer.headers["x-droveway-candidate"] == "b"
+    async with (
+        scripted(good) as (url, _),
+        serving(tmp_path, provider("a", "http://127.0.0.1:1"), provider("b", url), route("a", "b")) as gateway,
+    ):
+        answer = await gateway.ask()
+        assert answer.headers["x-droveway-candidate"] == "b"
 
 
 async def error_after_content(talk: Talk) -> None:
     await talk.head()
-    await talk.events("start", "block", "word", "overloaded")
+    await talk.events("start", "block", "word")
+    await asyncio.sleep(0.1)  # a piece that holds content and error at once was not delivered yet: then it is rerouted
+    await talk.events("overloaded")
     await talk.end()
 
 
@@ -272,7 +271,9 @@ async def test_a_failure_after_content_is_told_in_band(tmp_path: Path, script: S
     async with (
         scripted(script) as (bad_url, _),
         scripted(good) as (good_url, other),
-        serving(tmp_path, provider("a", bad_url), provider("b", good_url), route("a", "b"), idle_seconds=0.3) as gateway,
+        serving(
+            tmp_path, provider("a", bad_url), provider("b", good_url), route("a", "b"), idle_seconds=0.3
+        ) as gateway,
     ):
         answer = await gateway.ask(stream=True)
         assert answer.status == 200
@@ -344,7 +345,10 @@ async def test_a_kept_connection_that_died_costs_nothing(tmp_path: Path) -> None
             await asyncio.sleep(0.05)
             talk.cut()
 
-    async with scripted(answer_and_leave) as (url, upstream), serving(tmp_path, provider("a", url), route("a")) as gateway:
+    async with (
+        scripted(answer_and_leave) as (url, upstream),
+        serving(tmp_path, provider("a", url), route("a")) as gateway,
+    ):
         assert (await gateway.ask()).status == 200
         await asyncio.sleep(0.2)
         assert (await gateway.ask()).status == 200
@@ -357,7 +361,9 @@ async def test_a_kept_connection_that_died_costs_nothing(tmp_path: Path) -> None
 async def test_a_limited_provider_is_not_asked_before_its_reset(tmp_path: Path) -> None:
     async with (
         mock_provider() as mock,
-        serving(tmp_path, provider("a", f"{mock}/s/usage_limit,run=t"), provider("b", mock), route("a", "b")) as gateway,
+        serving(
+            tmp_path, provider("a", f"{mock}/s/usage_limit,run=t"), provider("b", mock), route("a", "b")
+        ) as gateway,
     ):
         for _ in range(3):
             assert (await gateway.ask()).headers["x-droveway-candidate"] == "b"
@@ -401,8 +407,16 @@ async def test_after_the_reset_it_is_asked_again(tmp_path: Path) -> None:
 
 async def test_the_operators_word_counts_and_ends_with_it(tmp_path: Path) -> None:
     def limited(until: str) -> dict[str, object]:
-        return {"limits": [{"quotaGroup": "default/a", "kind": "SubscriptionLimit", "setTime": "2026-01-01T00:00:00Z",
-                            "untilTime": until}]}
+        return {
+            "limits": [
+                {
+                    "quotaGroup": "default/a",
+                    "kind": "SubscriptionLimit",
+                    "setTime": "2026-01-01T00:00:00Z",
+                    "untilTime": until,
+                }
+            ]
+        }
 
     async with mock_provider() as mock:
         a, others = provider("a", mock), (provider("b", mock), route("a", "b"))
@@ -416,8 +430,6 @@ async def test_the_operators_word_counts_and_ends_with_it(tmp_path: Path) -> Non
 
 
 def _manifests(folder: Path) -> list[dict[str, object]]:
-    import yaml
-
     return list(yaml.safe_load_all((folder / "all.yaml").read_text()))
 
 
@@ -573,7 +585,11 @@ async def test_a_full_provider_makes_wait_and_then_passes_on(tmp_path: Path) -> 
         scripted(slow) as (slow_url, upstream),
         scripted(good) as (good_url, _),
         serving(
-            tmp_path, provider("a", slow_url, maxInFlight=1), provider("b", good_url), route("a", "b"), queue_seconds=0.2
+            tmp_path,
+            provider("a", slow_url, maxInFlight=1),
+            provider("b", good_url),
+            route("a", "b"),
+            queue_seconds=0.2,
         ) as gateway,
     ):
         first = asyncio.create_task(gateway.ask())

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -26,6 +27,7 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Scope = dict[str, Any]
 
 _SESSION_HEADERS = (b"x-claude-code-session-id", b"session-id", b"x-session-id")
+_KEY_PARAMETER = re.compile(r"(?:^|&)key=[^&]*")
 _NOT_READY_SECONDS = 1
 
 
@@ -143,7 +145,7 @@ class App:
     def _asked(self, spec: DialectSpec, scope: Scope, body: bytes) -> Asked:
         headers, query = scope["headers"], scope["query_string"].decode("latin-1")
         caller, route = self._admit(headers, query)
-        request = spec.read_request(body, scope["path"], query)
+        request = spec.read_request(body, scope["path"], _KEY_PARAMETER.sub("", query).lstrip("&"))
         session = next((value.decode("latin-1") for name, value in headers if name in _SESSION_HEADERS), "")
         return Asked(f"{self._boot[:8]}-{next(self._numbers)}", caller, spec, request, headers, route, session[:256])
 

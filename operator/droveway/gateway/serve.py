@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Generator
 
 import uvicorn
+import uvloop
 
 from droveway.cluster.client import Cluster
 from droveway.gateway.app import App
@@ -25,6 +26,7 @@ from droveway.gateway.settings import GatewaySettings
 from droveway.gateway.standing import Standing
 from droveway.gateway.upstream import Clocks, Upstream
 from droveway.gateway.watch import Watch
+from droveway.observability.logging import setup_logging
 
 log = logging.getLogger(__name__)
 
@@ -180,6 +182,12 @@ class Gateway:
                 await app.idle.wait()
         await app.stop("the gateway is restarting; send the request again")
         await serving
+
+
+def run(settings: GatewaySettings) -> None:
+    """The whole process: logs, the fast loop, and `serve`."""
+    setup_logging(settings.log_level)
+    uvloop.run(serve(settings))
 
 
 async def serve(settings: GatewaySettings) -> None:
