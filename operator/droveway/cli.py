@@ -10,8 +10,12 @@ import typer
 from droveway import __version__
 from droveway.api.errors import UserMustAct
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-                  help="Keeps a fleet of AI coding agents working when a model provider is spent, broken or slow.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Keeps a fleet of AI coding agents working when a model provider is spent, broken or slow.",
+)
 
 
 def main() -> None:
@@ -32,6 +36,36 @@ def operator() -> None:
     settings = OperatorSettings()
     setup_logging(settings.log_level)
     asyncio.run(serve(settings))
+
+
+@app.command()
+def gateway(
+    config: Annotated[
+        Path | None, typer.Option(help="Serve the manifests of this folder; no cluster is needed.")
+    ] = None,
+    host: str | None = None,
+    port: int | None = None,
+) -> None:
+    """Run the LLM gateway. Settings: DROVEWAY_…; the options here win."""
+    from droveway.gateway.serve import run  # noqa: PLC0415
+    from droveway.gateway.settings import GatewaySettings  # noqa: PLC0415
+
+    given = {"config_dir": config, "host": host, "port": port}
+    run(GatewaySettings(**{name: value for name, value in given.items() if value is not None}))
+
+
+@app.command()
+def key(
+    run: Annotated[str, typer.Argument(help="<namespace>/<name> of an AgentRun in the folder.")],
+    config: Path,
+    attempt: int = 1,
+) -> None:
+    """Print the run key with which a client of `gateway --config` speaks for a run."""
+    from droveway.gateway.files import print_key  # noqa: PLC0415
+    from droveway.gateway.identity import read_master_keys  # noqa: PLC0415
+    from droveway.gateway.settings import GatewaySettings  # noqa: PLC0415
+
+    typer.echo(print_key(config, read_master_keys(GatewaySettings().master_key_file)[0], run, attempt))
 
 
 @app.command()
