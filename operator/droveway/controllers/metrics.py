@@ -21,3 +21,12 @@ SEEN_TO_POD = Histogram(
     "From the first sight of a new run to its pod.",
     buckets=(0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30),
 )
+EVENTS = Counter("droveway_events_total", "Records of gateways and sidecars.", ["source", "outcome"])
+CLOCK_CLAMPED = Counter("droveway_clock_clamped_total", "Records that claimed to come from the future.")
+TOKEN_DRIFT = Counter("droveway_token_drift_total", "Tokens by which sidecars and gateways disagreed over a run.")
+CIRCUIT_TRANSITIONS = Counter(
+    "droveway_circuit_transitions_total",
+    "Changes of circuit breakers.",
+    ["tenant", "route", "provider", "model", "from", "to"],
+)
+LEDGER_WRITES = Counter("droveway_ledger_writes_total", "Writes of telemetry ConfigMaps.", ["outcome"])

@@ -2,6 +2,9 @@
 
 import base64
 import contextlib
+import hashlib
+import json
+import os
 import time
 from dataclasses import dataclass
 
@@ -17,6 +20,7 @@ _MISSING_SECONDS = 3.0  # something waits for it
 @dataclass(frozen=True, slots=True)
 class _Read:
     keys: frozenset[str] | None
+    digest: str
     at: float
 
 
@@ -25,24 +29,35 @@ class Sources:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
+        self._salt = os.urandom(16)
         self._reads: dict[tuple[str, Key], _Read] = {}
+
+    async def secret_state(self, key: Key) -> tuple[frozenset[str] | None, str]:
+        """Names of the Secret's keys, and a digest that changes with its content and is worth nothing outside this process."""
+        read = await self._read(SECRETS, key)
+        return read.keys, read.digest
 
     async def secret_keys(self, key: Key) -> frozenset[str] | None:
         """Names of the Secret's keys; None when it does not exist."""
-        return await self._keys(SECRETS, key)
+        return (await self._read(SECRETS, key)).keys
 
     async def config_map_keys(self, key: Key) -> frozenset[str] | None:
         """Names of the ConfigMap's keys; None when it does not exist."""
-        return await self._keys(CONFIG_MAPS, key)
+        return (await self._read(CONFIG_MAPS, key)).keys
 
-    async def _keys(self, what: ResourceType, key: Key) -> frozenset[str] | None:
+    async def _read(self, what: ResourceType, key: Key) -> _Read:
         known = self._reads.get((what.plural, key))
         if known and time.monotonic() - known.at < (_MISSING_SECONDS if known.keys is None else _FOUND_SECONDS):
-            return known.keys
+            return known
         found = await self._cluster.get(what, *key)
-        keys = None if found is None else frozenset((found.get("data") or {}).keys())
-        self._reads[what.plural, key] = _Read(keys, time.monotonic())
-        return keys
+        data = None if found is None else found.get("data") or {}
+        keys = None if data is None else frozenset(data)
+        read = self._reads[what.plural, key] = _Read(keys, self._digest(data), time.monotonic())
+        return read
+
+    def _digest(self, data: dict[str, str] | None) -> str:
+        text = json.dumps(data, sort_keys=True).encode()
+        return hashlib.blake2b(text, key=self._salt, digest_size=16).hexdigest()
 
     def forget(self, namespace: str, name: str) -> None:
         """Reads a Secret anew the next time."""

@@ -1,0 +1,88 @@
+"""One pass over one ModelProvider: its key, its limits, into its status."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from droveway.api import names
+from droveway.api.v1alpha1 import ModelProvider, ModelProviderStatus
+from droveway.cluster import events
+from droveway.cluster.client import Cluster
+from droveway.cluster.objects import MODEL_PROVIDERS, Key
+from droveway.controllers.ledger import Ledgers
+from droveway.controllers.metrics import STATUS_WRITES
+from droveway.controllers.secrets import Sources
+from droveway.controllers.world import World
+from droveway.core.accounts import Accounts
+from droveway.core.provider import SecretState, next_change, notes, provider_status
+
+_LOOK_AGAIN = timedelta(seconds=60)
+_LOOK_SOON = timedelta(seconds=5)  # somebody has to act, and waits for us to notice
+
+
+@dataclass(slots=True)
+class ProviderController:
+    """Writes what `core.provider` judges."""
+
+    cluster: Cluster
+    world: World
+    ledgers: Ledgers
+    sources: Sources
+    allow_direct_base_url: bool = False
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    digests: dict[Key, str] = field(default_factory=dict)
+
+    async def reconcile(self, key: Key) -> datetime | None:
+        """One pass; returns when to look again."""
+        provider, accounts = self.world.providers.get(key), self.ledgers.accounts(key.namespace)
+        if provider is None:
+            accounts.forget(key.name)
+            self.digests.pop(key, None)
+            return None
+        accounts.know(provider)
+        secret = await self._secret(key, provider, accounts)
+        now = self.now()
+        status = provider_status(provider, secret, accounts, now, allow_direct_base_url=self.allow_direct_base_url)
+        if status != provider.status:
+            await self._write(key, provider, status)
+            meta = {"name": key.name, "namespace": key.namespace, "uid": provider.metadata.uid}
+            for note in notes(provider.status, status):
+                await events.record(self.cluster, "ModelProvider", meta, note, now)
+        moments = [next_change(status), self._look_at(secret, accounts.refused(key.name) is not None, now)]
+        return min((moment for moment in moments if moment), default=None)
+
+    async def _secret(self, key: Key, provider: ModelProvider, accounts: Accounts) -> SecretState | None:
+        """The Secret that the provider names. When its content has changed, a refused key may be good again."""
+        ref = provider.spec.credentials_ref
+        if ref is None:
+            return None
+        if accounts.refused(key.name):
+            self.sources.forget(key.namespace, ref.name)
+        keys, digest = await self.sources.secret_state(Key(key.namespace, ref.name))
+        if self.digests.get(key, digest) != digest:
+            accounts.pardon(key.name)
+        self.digests[key] = digest
+        return SecretState(keys, digest)
+
+    @staticmethod
+    def _look_at(secret: SecretState | None, refused: bool, now: datetime) -> datetime | None:
+        if secret is None:
+            return None
+        return now + (_LOOK_SOON if refused or secret.keys is None else _LOOK_AGAIN)
+
+    async def _write(self, key: Key, provider: ModelProvider, status: ModelProviderStatus) -> None:
+        manifest = {
+            "apiVersion": names.API_VERSION,
+            "kind": "ModelProvider",
+            "metadata": {
+                "name": key.name,
+                "namespace": key.namespace,
+                "uid": provider.metadata.uid,
+                "resourceVersion": provider.metadata.resource_version,
+            },
+            "status": status.to_wire(),
+        }
+        answer = await self.cluster.apply_status(MODEL_PROVIDERS, manifest, names.MANAGER_STATUS)
+        STATUS_WRITES.labels("ModelProvider").inc()
+        if self.world.providers.put(answer):
+            self.world.changed(names.MODEL_PROVIDERS, key)

@@ -1,0 +1,138 @@
+"""The upstream accounts of one namespace: which quota is spent until when, and whose key is refused."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from droveway.api.enums import EndClass
+from droveway.api.v1alpha1 import ModelProvider
+from droveway.api.v1alpha1.modelprovider import LimitStatus
+from droveway.core.limitbook import Limit, LimitBook
+from droveway.core.verdict import Scope, Verdict
+
+_MESSAGE = 256  # the schema's
+_LIMITS = 32  # the schema's
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """What one upstream call says of the account that it used.
+
+    Attributes:
+        provider, model: by name.
+        verdict: None: it succeeded.
+        at: when it ended.
+        started_at: when it began.
+        source: `gateway` or `sidecar`.
+    """
+
+    provider: str
+    model: str
+    verdict: Verdict | None
+    at: datetime
+    started_at: datetime
+    source: str
+
+
+class Accounts:
+    """Limits by quota key, refused keys by provider.
+
+    The durable record is the status of the ModelProviders; a refused key is only remembered while the process lives, so that
+    a restart tries it once more.
+    """
+
+    def __init__(self, namespace: str) -> None:
+        self._namespace = namespace
+        self._book = LimitBook()
+        self._sources: dict[tuple[str, str], str] = {}
+        self._refused: dict[str, Verdict] = {}
+        self._groups: dict[str, str] = {}
+        self._defaults: dict[str, timedelta] = {}
+
+    def know(self, provider: ModelProvider) -> None:
+        """Takes over a provider: its quota group, its default, and what its status says of limits."""
+        name, spec = provider.metadata.name, provider.spec
+        known = name in self._groups
+        self._groups[name] = f"{self._namespace}/{spec.quota_group or name}"
+        self._defaults[name] = timedelta(seconds=spec.limits.default_seconds)
+        if known:
+            return  # from here on the book is ahead of the status
+        for held in provider.status.limits:
+            scope = Scope.MODEL if held.model else Scope.QUOTA_GROUP
+            limit = Limit(EndClass(held.kind), held.set_time, held.until_time, scope, held.model, held.message)
+            if self._book.restore(held.quota_group, limit):
+                self._sources[held.quota_group, held.model] = held.source
+
+    def forget(self, provider: str) -> None:
+        """The provider was deleted. Its group's limits stay: others may share them."""
+        self._groups.pop(provider, None)
+        self._defaults.pop(provider, None)
+        self._refused.pop(provider, None)
+
+    def take(self, signals: Iterable[Signal], now: datetime) -> set[str]:
+        """Learns from calls, in their order. Returns the providers whose standing changed."""
+        changed: set[str] = set()
+        for signal in signals:
+            key = self.quota_key(signal.provider)
+            if signal.verdict is None:
+                if self._refused.pop(signal.provider, None):
+                    changed.add(signal.provider)
+                if self._book.succeeded(key, signal.started_at, signal.model, signal.at):
+                    changed |= self.sharing(key)
+            elif signal.verdict.kind is EndClass.AUTH_FAILED:
+                if signal.provider not in self._refused:
+                    changed.add(signal.provider)
+                self._refused[signal.provider] = signal.verdict
+            elif signal.verdict.is_limit and self._limit(key, signal, signal.verdict, now):
+                changed |= self.sharing(key)
+        return changed
+
+    def pardon(self, provider: str) -> None:
+        """The provider's Secret has changed: its key may be good now."""
+        self._refused.pop(provider, None)
+
+    def refused(self, provider: str) -> Verdict | None:
+        """Why its key is refused, if it is."""
+        return self._refused.get(provider)
+
+    def limit(self, provider: str, model: str, now: datetime) -> Limit | None:
+        """The limit that holds longest for a model of a provider."""
+        return self._book.find(self.quota_key(provider), now, model)
+
+    def limits(self, provider: str, now: datetime) -> list[LimitStatus]:
+        """What the provider's status should say; the limit that ends last comes first."""
+        key = self.quota_key(provider)
+        held = [limit for owner, limit in self._book.limits(now) if owner == key]
+        return [self._status(key, limit) for limit in sorted(held, key=lambda x: x.until, reverse=True)][:_LIMITS]
+
+    def quota_key(self, provider: str) -> str:
+        """`<namespace>/<quota group or provider>`."""
+        return self._groups.get(provider) or f"{self._namespace}/{provider}"
+
+    def sharing(self, key: str) -> set[str]:
+        """The known providers of a quota key."""
+        return {name for name, group in self._groups.items() if group == key}
+
+    def _limit(self, key: str, signal: Signal, verdict: Verdict, now: datetime) -> bool:
+        at = min(signal.at, now)
+        if verdict.until is None and verdict.kind is EndClass.SUBSCRIPTION_LIMIT and signal.provider in self._defaults:
+            held = self._book.find(key, now, signal.model)
+            until = at + self._defaults[signal.provider]
+            if held is None or held.until < until:  # without a stated end a limit is never shortened (R-T5)
+                verdict = replace(verdict, until=until)
+        changed = self._book.set(key, verdict, at, now, signal.model)
+        if changed:
+            self._sources[key, signal.model if verdict.scope is Scope.MODEL else ""] = signal.source
+        return changed
+
+    def _status(self, key: str, limit: Limit) -> LimitStatus:
+        model = limit.model if limit.scope is Scope.MODEL else ""
+        return LimitStatus(
+            quota_group=key,
+            model=model,
+            kind=limit.kind.value,
+            set_time=limit.set_at,
+            until_time=limit.until,
+            source=self._sources.get((key, model), ""),
+            message=limit.reason[:_MESSAGE],
+        )

@@ -1,0 +1,134 @@
+"""The breakers of record of one route: one per candidate (R-B1 to R-B9)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from droveway.api.enums import CircuitName, EndClass
+from droveway.api.v1alpha1 import ModelRouteSpec
+from droveway.api.v1alpha1.modelroute import CircuitBreakerSpec, CircuitStatus
+from droveway.core.events import Record
+from droveway.core.health import CircuitBreaker, CircuitBreakerConfig, CircuitState, Transition
+
+_NAMES = {
+    CircuitState.CLOSED: CircuitName.CLOSED,
+    CircuitState.OPEN: CircuitName.OPEN,
+    CircuitState.HALF_OPEN: CircuitName.HALF_OPEN,
+}
+_STATES = {name: state for state, name in _NAMES.items()}
+
+
+@dataclass(slots=True)
+class _Held:
+    """A breaker, and whose it is: another model under the same name starts with a new one."""
+
+    target: tuple[str, str]
+    breaker: CircuitBreaker
+
+
+class Breakers:
+    """Follows the candidates of a manifest. The durable record is the status of the ModelRoute."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, _Held] = {}
+        self._transitions: dict[str, Transition] = {}
+
+    def configure(self, spec: ModelRouteSpec) -> None:
+        """Follows the manifest; what did not change keeps its state."""
+        config, before, self._held = _config(spec.circuit_breaker), self._held, {}
+        for line in spec.candidates:
+            target, was = (line.provider_ref.name, line.model), before.get(line.name)
+            if was is None or was.target != target:
+                was = _Held(target, CircuitBreaker(config))
+            elif was.breaker.config != config:
+                was.breaker = CircuitBreaker.from_status(config, was.breaker.to_status())
+            self._held[line.name] = was
+
+    def judge(self, record: Record, started: datetime, now: datetime) -> Transition | None:
+        """Takes the end of a call. Only outages count as failures (R-B7)."""
+        held = self._held.get(record.candidate)
+        if held is None or held.target != (record.provider, record.model):
+            return None
+        change = None
+        if record.success:
+            change = held.breaker.record_success(now, started)
+        elif record.verdict and record.verdict.kind is EndClass.PROVIDER_OUTAGE:
+            change = held.breaker.record_failure(now, started)
+        if change:
+            self._transitions[record.candidate] = change
+        return change
+
+    def start(self, candidate: str, now: datetime) -> None:
+        """An attempt starts on a candidate: takes a probe's lease while its breaker is half-open (R-B2)."""
+        if held := self._held.get(candidate):
+            held.breaker.should_allow(now)
+
+    def allows(self, candidate: str, now: datetime) -> bool:
+        """Whether one more run may start there."""
+        return self._held[candidate].breaker.would_allow(now)
+
+    def until(self, candidate: str, now: datetime) -> datetime | None:
+        """When a breaker that lets nothing through may do so: the end of the cooldown, or of the oldest probe's lease."""
+        breaker = self._held[candidate].breaker
+        if breaker.would_allow(now):
+            return None
+        leases = [datetime.fromisoformat(at) for at in breaker.to_status()["leases"]]
+        return breaker.open_until(now) or min(leases, default=now) + breaker.config.lease
+
+    def transition(self, candidate: str) -> Transition | None:
+        """The latest change of a breaker in this process."""
+        return self._transitions.get(candidate)
+
+    def reset(self, now: datetime) -> None:
+        """Closes all by hand (R-B8)."""
+        for name, held in self._held.items():
+            if change := held.breaker.reset(now):
+                self._transitions[name] = change
+
+    def status(self, candidate: str, now: datetime) -> CircuitStatus:
+        """As the ModelRoute's status says it."""
+        breaker = self._held[candidate].breaker
+        held = breaker.to_status()
+        opened = held["opened_at"]
+        return CircuitStatus(
+            state=_NAMES[breaker.state(now)],
+            failures=held["failures"],
+            successes=held["successes"],
+            opened_time=opened and datetime.fromisoformat(opened),
+            open_until_time=breaker.open_until(now),
+            probe_times=[datetime.fromisoformat(at) for at in held["leases"]],
+        )
+
+    def restore(self, candidate: str, status: CircuitStatus) -> None:
+        """Goes on from what a status says (R-B5, R-C24)."""
+        if held := self._held.get(candidate):
+            held.breaker = CircuitBreaker.from_status(held.breaker.config, _as_kept(status))
+
+    def snapshot(self) -> dict[str, dict[str, Any]]:
+        """The state of all, for `put_back`."""
+        return {name: held.breaker.to_status() for name, held in self._held.items()}
+
+    def put_back(self, snapshot: Mapping[str, Mapping[str, Any]]) -> None:
+        """Makes them be as they were."""
+        for name, held in self._held.items():
+            held.breaker = CircuitBreaker.from_status(held.breaker.config, snapshot.get(name, {}))
+
+
+def _config(spec: CircuitBreakerSpec) -> CircuitBreakerConfig:
+    return CircuitBreakerConfig(
+        failure_threshold=spec.failure_threshold,
+        cooldown=timedelta(seconds=spec.cooldown_seconds),
+        success_threshold=spec.success_threshold,
+        half_open_max_probes=spec.half_open_max_probes,
+    )
+
+
+def _as_kept(status: CircuitStatus) -> dict[str, Any]:
+    return {
+        "state": _STATES[status.state].value,
+        "failures": status.failures,
+        "successes": status.successes,
+        "opened_at": status.opened_time.isoformat() if status.opened_time else None,
+        "leases": [at.isoformat() for at in status.probe_times],
+    }

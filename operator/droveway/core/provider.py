@@ -1,0 +1,118 @@
+"""The status of a ModelProvider."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from droveway.api.enums import Access, ConditionType, Reason
+from droveway.api.v1alpha1 import ModelProvider, ModelProviderSpec, ModelProviderStatus
+from droveway.api.v1alpha1.modelprovider import LimitStatus
+from droveway.core.accounts import Accounts
+from droveway.core.conditions import with_condition
+from droveway.core.notes import Note
+
+_STEADY = timedelta(seconds=1)  # resets of parallel refusals differ by less; not worth a write each
+
+
+@dataclass(frozen=True, slots=True)
+class SecretState:
+    """What is known of the Secret that a provider names.
+
+    Attributes:
+        keys: names of its keys; None: it does not exist.
+        digest: changes with its content; kept in memory only.
+    """
+
+    keys: frozenset[str] | None
+    digest: str = ""
+
+
+def provider_status(
+    provider: ModelProvider,
+    secret: SecretState | None,
+    accounts: Accounts,
+    now: datetime,
+    *,
+    allow_direct_base_url: bool,
+) -> ModelProviderStatus:
+    """What the provider's status should say now.
+
+    Args:
+        provider: as last seen, with its old status.
+        secret: None when it names none.
+        accounts: of its namespace.
+        now: the time.
+        allow_direct_base_url: a Direct provider may name a baseURL, which then gets the login.
+    """
+    old, generation = provider.status, provider.metadata.generation
+    reason, message = _readiness(provider, secret, accounts, allow_direct_base_url=allow_direct_base_url)
+    ready = "True" if reason is Reason.VALID else "False"
+    limits = [_steady(limit, old.limits) for limit in accounts.limits(provider.metadata.name, now)]
+    conditions = with_condition(old.conditions, ConditionType.READY, ready, reason, message, generation, now)
+    conditions = with_condition(conditions, ConditionType.LIMITED, *_limits_met(limits), generation, now)
+    return ModelProviderStatus(observed_generation=generation, conditions=conditions, limits=limits)
+
+
+def notes(old: ModelProviderStatus, new: ModelProviderStatus) -> list[Note]:
+    """The Events of a change of status: limits that were reached, moved or cleared."""
+    before = {(limit.quota_group, limit.model): limit for limit in old.limits}
+    after = {(limit.quota_group, limit.model): limit for limit in new.limits}
+    reached = [limit for page, limit in after.items() if page not in before or before[page].kind != limit.kind]
+    cleared = [limit for page, limit in before.items() if page not in after]
+    return [
+        *(Note(Reason.LIMIT_REACHED, f"{_limited([limit])}: {limit.message}", warning=True) for limit in reached),
+        *(Note(Reason.LIMIT_CLEARED, f"{limit.kind} of {_whose(limit)} is over") for limit in cleared),
+    ]
+
+
+def next_change(status: ModelProviderStatus) -> datetime | None:
+    """When the status changes by itself."""
+    return min((limit.until_time for limit in status.limits), default=None)
+
+
+def _readiness(
+    provider: ModelProvider, secret: SecretState | None, accounts: Accounts, *, allow_direct_base_url: bool
+) -> tuple[Reason, str]:
+    spec, namespace = provider.spec, provider.metadata.namespace
+    if spec.access is Access.DIRECT and spec.base_url and not allow_direct_base_url:
+        return Reason.BASE_URL_REFUSED, (
+            "spec.baseURL of a Direct provider would be sent the login; remove it, or allow it in the operator's settings"
+        )
+    if broken := _broken_signature(spec):
+        return Reason.PROVIDER_INVALID, broken
+    if (ref := spec.credentials_ref) and secret:
+        if secret.keys is None:
+            return Reason.SECRET_NOT_FOUND, f"there is no Secret {ref.name} in namespace {namespace}; create it"
+        if ref.key not in secret.keys:
+            return Reason.SECRET_KEY_MISSING, f"Secret {ref.name} has no key {ref.key}; add it"
+    if refused := accounts.refused(provider.metadata.name):
+        where = f"Secret {ref.name}" if ref else "spec.credentialsRef"
+        return Reason.AUTH_FAILED, f"the provider refused the key: {refused.reason}; put a good one into {where}"
+    return Reason.VALID, ""
+
+
+def _broken_signature(spec: ModelProviderSpec) -> str | None:
+    for number, text in enumerate(spec.limits.signatures):
+        try:
+            re.compile(text)
+        except re.error as error:
+            return f"spec.limits.signatures[{number}] is not a regular expression: {error}; correct it"
+    return None
+
+
+def _limits_met(limits: list[LimitStatus]) -> tuple[str, str, str]:
+    return ("True", limits[0].kind, _limited(limits)) if limits else ("False", Reason.NO_LIMIT, "")
+
+
+def _steady(limit: LimitStatus, old: list[LimitStatus]) -> LimitStatus:
+    """The old entry when the new one says the same within a second."""
+    same = (o for o in old if (o.quota_group, o.model, o.kind) == (limit.quota_group, limit.model, limit.kind))
+    return next((o for o in same if abs(o.until_time - limit.until_time) < _STEADY), limit)
+
+
+def _limited(limits: list[LimitStatus]) -> str:
+    return "; ".join(f"{limit.kind} of {_whose(limit)} until {limit.until_time:%Y-%m-%dT%H:%M:%SZ}" for limit in limits)
+
+
+def _whose(limit: LimitStatus) -> str:
+    return f"{limit.quota_group}, model {limit.model}" if limit.model else limit.quota_group
