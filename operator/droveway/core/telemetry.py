@@ -190,12 +190,15 @@ class TelemetryStore:
         )
 
     def import_summary(self, summary: TelemetrySummary, now: datetime) -> None:
-        """Takes in what was exported before. Doing it again changes nothing (R-T8, R-C22)."""
-        cutoff, latest = self._cutoff(now), microseconds(now)
+        """Takes in what was exported before. Doing it again changes nothing (R-T8, R-C22).
+
+        A bucket from more than a window ahead was written by a broken clock and counts as one of now (R-T2).
+        """
+        cutoff, latest = self._cutoff(now), microseconds(now + self._span)
         for model, buckets in summary.models.items():
             series = self._series.get(model) or Series(self._width)
             for bucket in buckets:
-                series.put(replace(bucket, first=min(bucket.first, latest), last=min(bucket.last, latest)), cutoff)
+                series.put(bucket if bucket.last <= latest else replace(bucket, last=microseconds(now)), cutoff)
             if series:
                 self._series[model] = series
         for key, limit in summary.limits:
