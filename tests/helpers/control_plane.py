@@ -146,7 +146,8 @@ def collection(manifest: Json, namespace: str) -> str:
 
 def condition(obj: Json, kind: str) -> str | None:
     """Status of a condition, or None."""
-    return next((c["status"] for c in obj.get("status", {}).get("conditions", []) if c["type"] == kind), None)
+    conditions = obj.get("status", {}).get("conditions") or []  # null in a definition's first moment
+    return next((c["status"] for c in conditions if c["type"] == kind), None)
 
 
 def wait_for(holds: Any) -> None:

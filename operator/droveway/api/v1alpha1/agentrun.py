@@ -125,7 +125,7 @@ class AgentRunSpec(Wire):
     model_config = Wire.model_config | {"json_schema_extra": _spec_rules}
 
     agent_ref: Annotated[LocalRef | None, Field(description="Agent for candidates that name none of their own.")] = None
-    route_ref: LocalRef
+    route_ref: Annotated[LocalRef, Field(description="The ModelRoute whose candidates it may use.")]
     prompt: Annotated[
         str | None, Field(min_length=1, max_length=32_000, description="What the agent is asked to do.")
     ] = None
@@ -240,9 +240,7 @@ class AgentRunStatus(Wire):
     ] = []
     attempt_count: Annotated[Count, Field(description="All attempts.")] = 0
     failed_count: Annotated[Count, Field(description="Attempts that counted against retry.maxAttempts.")] = 0
-    limited_count: Annotated[
-        int, Field(ge=0, description="Attempts ended by a limit or an outage; see maxReroutes.")
-    ] = 0
+    limited_count: Annotated[Count, Field(description="Attempts ended by a limit or an outage; see maxReroutes.")] = 0
     interrupted_count: Annotated[Count, Field(description="Attempts lost to eviction or image pulls.")] = 0
     reroutes: Annotated[list[Reroute], Field(max_length=10, json_schema_extra=ATOMIC, description="The last ten.")] = []
     reroute_count: Annotated[Count, Field(description="Moves after a limit or an outage.")] = 0

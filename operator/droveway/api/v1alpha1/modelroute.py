@@ -70,7 +70,15 @@ class ModelRouteSpec(Wire):
     """The choice."""
 
     strategy: Annotated[Strategy, Field(description="How eligible candidates are ranked.")] = Strategy.PRIORITY
-    candidates: Annotated[list[Candidate], Field(min_length=1, max_length=16, json_schema_extra=list_map("name"))]
+    candidates: Annotated[
+        list[Candidate],
+        Field(
+            min_length=1,
+            max_length=16,
+            json_schema_extra=list_map("name"),
+            description="Where work may go; the order settles ties.",
+        ),
+    ]
     circuit_breaker: Annotated[CircuitBreakerSpec, Field(description="One breaker per candidate.")] = (
         CircuitBreakerSpec()
     )
