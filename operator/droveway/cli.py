@@ -28,7 +28,7 @@ def main() -> None:
 
 @app.command()
 def operator() -> None:
-    """Run the operator against the cluster of KUBECONFIG or of this pod. Settings: DROVEWAY_…"""
+    """Run the operator against the cluster of KUBECONFIG or of this pod. Settings: DROVEWAY_… variables."""
     from droveway.controllers.operator import serve  # noqa: PLC0415 - see the module's docstring
     from droveway.observability.logging import setup_logging  # noqa: PLC0415
     from droveway.settings import OperatorSettings  # noqa: PLC0415
@@ -51,7 +51,7 @@ def gateway(
     from droveway.gateway.settings import GatewaySettings  # noqa: PLC0415
 
     given = {"config_dir": config, "host": host, "port": port}
-    run(GatewaySettings(**{name: value for name, value in given.items() if value is not None}))
+    run(GatewaySettings().model_copy(update={name: value for name, value in given.items() if value is not None}))
 
 
 @app.command()

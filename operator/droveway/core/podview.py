@@ -93,9 +93,7 @@ def pod_view(pod: dict[str, Any]) -> PodView:
     setup = _container(status.get("initContainerStatuses"), names.CONTAINER_SETUP)
     state = agent.get("state") or {}
     over, running = state.get("terminated") or {}, state.get("running") or {}
-    waiting = next(
-        (w for c in (setup, sidecar, agent) if (w := (c.get("state") or {}).get("waiting")) and w.get("reason")), {}
-    )
+    waiting = _waiting(setup, sidecar, agent)
     broken = (setup.get("state") or {}).get("terminated") or {}
     return PodView(
         name=meta["name"],
@@ -123,6 +121,12 @@ def pod_view(pod: dict[str, Any]) -> PodView:
 
 def _container(statuses: list[dict[str, Any]] | None, name: str) -> dict[str, Any]:
     return next((c for c in statuses or [] if c["name"] == name), {})
+
+
+def _waiting(*containers: dict[str, Any]) -> dict[str, Any]:
+    """Why the first container that cannot start cannot."""
+    found = [(c.get("state") or {}).get("waiting") or {} for c in containers]
+    return next((w for w in found if w.get("reason")), {})
 
 
 def _first(*texts: str | None) -> str:

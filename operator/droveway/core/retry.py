@@ -19,6 +19,6 @@ def backoff(failures: int, base_seconds: int, seed: str) -> timedelta:
     Returns:
         `base · 2^(failures − 1)`, at most ten minutes, times a factor in [0.5, 1.5).
     """
-    full = min(timedelta(seconds=base_seconds) * 2 ** min(failures - 1, 16), _LONGEST)
+    full = min(timedelta(seconds=base_seconds * 2.0 ** min(failures - 1, 16)), _LONGEST)
     dice = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:4], "big") / 2**32
     return full * (0.5 + dice)
