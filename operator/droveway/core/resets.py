@@ -204,7 +204,7 @@ _FORMS = tuple(
     for pattern, read in (
         (rf"\bresets?_?at{_FIELD}([0-9]{{4}}-[0-9t:.z+-]+|{_NUM})", _field_time),
         (rf"\bresets?_?in_?(?:seconds|secs?){_FIELD}{_NUM}", lambda found, now: from_seconds(found[1], now)),
-        (r"\|\s*([0-9]{10,13})(?![0-9])", lambda found, _: from_epoch(found[1])),
+        (r"\|\s*([0-9]{10,16})(?![0-9])", lambda found, _: from_epoch(found[1])),
         (rf"\bretry[-_]?(?:after|delay)[-_]?ms{_FIELD}{_NUM}", lambda found, now: from_milliseconds(found[1], now)),
         (
             rf"\bretry[-_ ]?after(?:[-_]?sec(?:ond)?s)?(?:{_FIELD}|\s+){_NUM}(?!\s*{_UNIT})",

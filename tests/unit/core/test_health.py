@@ -1,0 +1,411 @@
+"""The circuit breaker and the health history: the reference's own tests, the rules that differ, and a machine against a model."""
+
+import json
+import math
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from droveway.core.health import CircuitBreaker, CircuitBreakerConfig, CircuitState, HealthHistory, HealthStatus
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+COOLDOWN = 30 * SECOND
+CLOSED, OPEN, HALF_OPEN = CircuitState.CLOSED, CircuitState.OPEN, CircuitState.HALF_OPEN
+HEALTHY, DEGRADED, UNHEALTHY = HealthStatus.HEALTHY, HealthStatus.DEGRADED, HealthStatus.UNHEALTHY
+
+
+def opened(config: CircuitBreakerConfig | None = None, at: datetime = NOW) -> CircuitBreaker:
+    """A breaker that has just opened."""
+    breaker = CircuitBreaker(config)
+    for _ in range(breaker.config.failure_threshold):
+        breaker.record_failure(at)
+    return breaker
+
+
+def restarted(breaker: CircuitBreaker) -> CircuitBreaker:
+    """The breaker after a restart."""
+    return CircuitBreaker.from_status(breaker.config, json.loads(json.dumps(breaker.to_status())))
+
+
+class TestTheReferencesOwn:
+    def test_names(self) -> None:
+        assert [str(s) for s in HealthStatus] == ["healthy", "degraded", "unhealthy", "timeout", "terminated"]
+        assert [str(s) for s in CircuitState] == ["closed", "open", "half_open"]
+
+    def test_defaults(self) -> None:
+        config = CircuitBreakerConfig()
+        assert (config.failure_threshold, config.cooldown, config.success_threshold) == (3, COOLDOWN, 1)
+        assert (config.half_open_max_probes, config.probe_timeout, config.failure_window) == (1, None, None)
+        assert config.lease == COOLDOWN
+
+    def test_starts_closed(self) -> None:
+        breaker = CircuitBreaker(CircuitBreakerConfig())
+        assert breaker.state(NOW) is CLOSED
+        assert breaker.should_allow(NOW)
+        assert breaker.should_allow(NOW)
+
+    def test_opens_on_exactly_the_third_failure(self) -> None:
+        breaker, states = CircuitBreaker(), []
+        for _ in range(3):
+            breaker.record_failure(NOW)
+            states.append(breaker.state(NOW))
+        assert states == [CLOSED, CLOSED, OPEN]
+        assert not breaker.should_allow(NOW)
+
+    def test_a_success_starts_the_count_anew(self) -> None:
+        breaker = CircuitBreaker()
+        for result in "ffsff":
+            (breaker.record_failure if result == "f" else breaker.record_success)(NOW)
+        assert breaker.state(NOW) is CLOSED
+        assert breaker.failures == 2
+
+    def test_half_open_success_closes(self) -> None:
+        breaker = opened()
+        assert breaker.state(NOW + COOLDOWN) is HALF_OPEN
+        breaker.record_success(NOW + COOLDOWN)
+        assert breaker.state(NOW + COOLDOWN) is CLOSED
+        assert breaker.failures == 0
+
+    def test_half_open_failure_opens_again_for_a_whole_cooldown(self) -> None:
+        breaker = opened()
+        later = NOW + 2 * COOLDOWN
+        breaker.record_failure(later)
+        assert breaker.state(later + COOLDOWN - SECOND) is OPEN
+        assert breaker.state(later + COOLDOWN) is HALF_OPEN
+
+    def test_reset_closes(self) -> None:
+        breaker = opened()
+        breaker.reset(NOW)
+        assert breaker.state(NOW) is CLOSED
+        assert breaker.failures == 0
+
+    @given(st.lists(st.booleans(), min_size=1, max_size=49))
+    def test_any_sequence_leaves_a_valid_state(self, results: list[bool]) -> None:
+        breaker = CircuitBreaker()
+        for ok in results:
+            (breaker.record_success if ok else breaker.record_failure)(NOW)
+        assert breaker.state(NOW) in CircuitState
+
+
+class TestBreaker:
+    @pytest.mark.parametrize(("elapsed", "state"), [(29.999999, OPEN), (30, HALF_OPEN), (31, HALF_OPEN), (0, OPEN)])
+    def test_r_b1_half_open_from_the_cooldown_on(self, elapsed: float, state: CircuitState) -> None:
+        assert opened().state(NOW + elapsed * SECOND) is state
+
+    def test_r_b1_reading_stores_nothing(self) -> None:
+        breaker = opened()
+        before = breaker.to_status()
+        breaker.state(NOW + COOLDOWN)
+        breaker.would_allow(NOW + COOLDOWN)
+        assert breaker.to_status() == before
+
+    @pytest.mark.parametrize("count", [0, -3])
+    def test_r_b1_zero_acts_as_one(self, count: int) -> None:
+        config = CircuitBreakerConfig(failure_threshold=count, success_threshold=count, half_open_max_probes=count)
+        breaker = opened(config)
+        assert breaker.state(NOW) is OPEN
+        assert breaker.should_allow(NOW + COOLDOWN)
+        breaker.record_success(NOW + COOLDOWN)
+        assert breaker.state(NOW + COOLDOWN) is CLOSED
+
+    def test_r_b1_no_cooldown_is_never_closed_to_traffic(self) -> None:
+        breaker = opened(CircuitBreakerConfig(cooldown=timedelta()))
+        assert breaker.state(NOW) is HALF_OPEN
+        assert [breaker.should_allow(NOW) for _ in range(3)] == [True] * 3
+
+    def test_r_b1_several_successes_may_be_wanted(self) -> None:
+        breaker = opened(CircuitBreakerConfig(success_threshold=2))
+        later = NOW + COOLDOWN
+        breaker.record_success(later)
+        assert breaker.state(later) is HALF_OPEN
+        breaker.record_failure(later)
+        breaker.record_success(later + COOLDOWN)
+        assert breaker.state(later + COOLDOWN) is HALF_OPEN  # a failure took the first one back
+        breaker.record_success(later + COOLDOWN)
+        assert breaker.state(later + COOLDOWN) is CLOSED
+
+    def test_r_b2_so_many_probes_at_once(self) -> None:
+        breaker = opened(CircuitBreakerConfig(half_open_max_probes=2, success_threshold=5))
+        later = NOW + COOLDOWN
+        assert [breaker.should_allow(later) for _ in range(3)] == [True, True, False]
+        breaker.record_success(later, later)
+        assert [breaker.should_allow(later) for _ in range(2)] == [True, False]
+
+    def test_r_b2_asking_whether_takes_no_lease(self) -> None:
+        breaker = opened()
+        assert [breaker.would_allow(NOW + COOLDOWN) for _ in range(3)] == [True] * 3
+
+    @pytest.mark.parametrize(
+        ("probe_timeout", "elapsed", "free"),
+        [(None, 29.999, False), (None, 30, True), (5, 4.999, False), (5, 5, True), (90, 60, False)],
+    )
+    def test_r_c24_a_lease_ends_by_itself(self, probe_timeout: float | None, elapsed: float, free: bool) -> None:
+        timeout = None if probe_timeout is None else probe_timeout * SECOND
+        breaker = opened(CircuitBreakerConfig(probe_timeout=timeout))
+        assert breaker.should_allow(NOW + COOLDOWN)
+        assert breaker.should_allow(NOW + COOLDOWN + elapsed * SECOND) is free
+
+    def test_r_b3_an_old_result_says_nothing(self) -> None:
+        later, before = NOW + COOLDOWN, NOW - SECOND
+        breaker = opened()
+        breaker.should_allow(later)
+        breaker.record_success(later, started_at=before)
+        breaker.record_failure(later, started_at=before)
+        assert breaker.state(later) is HALF_OPEN
+        assert not breaker.should_allow(later)  # R-C25: the real probe still has its lease
+        breaker.record_success(later, started_at=NOW)
+        assert breaker.state(later) is CLOSED
+
+    def test_r_c25_an_unknown_start_counts_and_ends_the_oldest_lease(self) -> None:
+        breaker = opened(CircuitBreakerConfig(success_threshold=2))
+        later = NOW + COOLDOWN
+        breaker.should_allow(later)
+        breaker.record_success(later)
+        assert breaker.should_allow(later)
+        breaker.record_failure(later)
+        assert breaker.state(later) is OPEN
+
+    def test_r_b4_open_ignores_results(self) -> None:
+        breaker = opened()
+        before = breaker.to_status()
+        breaker.record_failure(NOW + 20 * SECOND)
+        breaker.record_success(NOW + 20 * SECOND)
+        assert breaker.to_status() == before
+        assert breaker.state(NOW + COOLDOWN) is HALF_OPEN
+
+    def test_r_b5_the_remaining_cooldown_holds_after_a_restart(self) -> None:
+        breaker = restarted(opened())
+        assert breaker.open_until(NOW + 20 * SECOND) == NOW + COOLDOWN
+        assert breaker.state(NOW + COOLDOWN - SECOND) is OPEN
+        assert breaker.state(NOW + COOLDOWN) is HALF_OPEN
+        assert breaker.open_until(NOW + COOLDOWN) is None
+
+    def test_r_c26_an_opening_in_the_future_is_one_of_now_and_stays_so(self) -> None:
+        breaker = restarted(opened(at=NOW + timedelta(days=1)))
+        assert breaker.state(NOW) is OPEN
+        assert breaker.state(NOW + COOLDOWN - SECOND) is OPEN
+        assert breaker.state(NOW + COOLDOWN) is HALF_OPEN
+
+    def test_r_c24_a_restart_admits_no_second_probe(self) -> None:
+        breaker = opened()
+        breaker.should_allow(NOW + COOLDOWN)
+        assert breaker.to_status()["state"] == "half_open"
+        again = restarted(breaker)
+        assert not again.should_allow(NOW + COOLDOWN)
+        assert again.should_allow(NOW + 2 * COOLDOWN)
+
+    def test_a_lease_from_the_future_ends_too(self) -> None:
+        breaker = opened(CircuitBreakerConfig(cooldown=timedelta(), probe_timeout=COOLDOWN))
+        breaker.should_allow(NOW + timedelta(days=1))
+        assert not breaker.should_allow(NOW)
+        assert breaker.should_allow(NOW + COOLDOWN)
+
+    def test_r_b6_without_a_window_failures_never_age(self) -> None:
+        breaker = CircuitBreaker()
+        for month in range(3):
+            breaker.record_failure(NOW + month * timedelta(days=30))
+        assert breaker.state(NOW + 60 * timedelta(days=1)) is OPEN
+
+    @pytest.mark.parametrize(("third", "state"), [(60, OPEN), (60.1, CLOSED)])
+    def test_r_b6_failures_older_than_the_window_do_not_count(self, third: float, state: CircuitState) -> None:
+        breaker = CircuitBreaker(CircuitBreakerConfig(failure_window=60 * SECOND))
+        breaker.record_failure(NOW)
+        breaker.record_failure(NOW + 30 * SECOND)
+        breaker = restarted(breaker)
+        breaker.record_failure(NOW + third * SECOND)
+        assert breaker.state(NOW + third * SECOND) is state
+
+    def test_r_b9_transitions_are_told(self) -> None:
+        breaker = CircuitBreaker(CircuitBreakerConfig(failure_threshold=1))
+        told = [
+            breaker.record_success(NOW),
+            breaker.record_failure(NOW),
+            breaker.record_failure(NOW),
+            breaker.record_failure(NOW + COOLDOWN),
+            breaker.record_success(NOW + 2 * COOLDOWN),
+            breaker.reset(NOW),
+        ]
+        assert [(t.source, t.target) if t else None for t in told] == [
+            None,
+            (CLOSED, OPEN),
+            None,
+            (HALF_OPEN, OPEN),
+            (HALF_OPEN, CLOSED),
+            None,
+        ]
+        told_by_hand = opened().reset(NOW)
+        assert told_by_hand
+        assert (told_by_hand.source, told_by_hand.reason, told_by_hand.at) == (OPEN, "reset by hand", NOW)
+
+    def test_r_b9_counters_saturate(self) -> None:
+        most = 2**31 - 1
+        breaker = CircuitBreaker.from_status(CircuitBreakerConfig(failure_threshold=2**40), {"failures": most})
+        breaker.record_failure(NOW)
+        assert breaker.failures == most
+
+    def test_an_empty_status_is_a_new_breaker(self) -> None:
+        assert CircuitBreaker.from_status(None, {}).to_status() == CircuitBreaker().to_status()
+
+    def test_an_opening_that_nobody_remembers_is_one_of_now(self) -> None:
+        breaker = CircuitBreaker.from_status(None, {"state": "open"})
+        assert breaker.state(NOW) is OPEN
+        assert breaker.state(NOW + COOLDOWN) is HALF_OPEN
+
+    @pytest.mark.parametrize(
+        "status",
+        [
+            {"state": "ajar"},
+            {"state": "open", "opened_at": 5},
+            {"failures": "x"},
+            {"leases": 3},
+            {"failures": True},
+            {"leases": ["x"]},
+        ],
+        ids=str,
+    )
+    def test_a_broken_status_is_a_value_error(self, status: dict[str, object]) -> None:
+        with pytest.raises(ValueError, match=r"."):
+            CircuitBreaker.from_status(None, status)
+
+
+class BreakerMachine(RuleBasedStateMachine):
+    """The breaker against its rules written as one plain model, with restarts at any moment."""
+
+    @initialize(
+        failures=st.integers(1, 3),
+        successes=st.integers(1, 3),
+        probes=st.integers(1, 2),
+        timeout=st.sampled_from([None, 5, 45]),
+    )
+    def begin(self, failures: int, successes: int, probes: int, timeout: int | None) -> None:
+        lease = None if timeout is None else timeout * SECOND
+        self.config = CircuitBreakerConfig(failures, COOLDOWN, successes, probes, lease)
+        self.breaker = CircuitBreaker(self.config)
+        self.now = NOW
+        self.opened_at: datetime | None = None
+        self.failures = self.successes = 0
+        self.leases: list[datetime] = []
+
+    @rule(seconds=st.sampled_from([0, 1, 4, 5, 15, 29, 30, 31]))
+    def wait(self, seconds: int) -> None:
+        self.now += seconds * SECOND
+
+    @rule()
+    def restart(self) -> None:
+        self.breaker = restarted(self.breaker)
+
+    @rule()
+    def ask(self) -> None:
+        expected = self.state() is CLOSED
+        if self.state() is HALF_OPEN:
+            self.leases = [taken for taken in self.leases if self.now - taken < self.config.lease]
+            expected = len(self.leases) < self.config.half_open_max_probes
+            self.leases += [self.now] * expected
+        assert self.breaker.would_allow(self.now) is expected
+        assert self.breaker.should_allow(self.now) is expected
+
+    @rule(ok=st.booleans(), age=st.none() | st.integers(0, 40))
+    def result(self, ok: bool, age: int | None) -> None:
+        started = None if age is None else self.now - age * SECOND
+        (self.breaker.record_success if ok else self.breaker.record_failure)(self.now, started)
+        state = self.state()
+        if state is OPEN or (self.opened_at and started and started < self.opened_at):
+            return
+        if not ok:
+            self.failures, self.successes = self.failures + 1, 0
+            if state is HALF_OPEN or self.failures >= self.config.failure_threshold:
+                self.opened_at, self.leases = self.now, []
+            return
+        self.failures = 0
+        if state is HALF_OPEN:
+            self.leases = [taken for taken in self.leases if self.now - taken < self.config.lease][1:]
+            self.successes += 1
+            if self.successes >= self.config.success_threshold:
+                self.opened_at, self.successes, self.leases = None, 0, []
+
+    @rule()
+    def reset(self) -> None:
+        self.breaker.reset(self.now)
+        self.opened_at, self.failures, self.successes, self.leases = None, 0, 0, []
+
+    @invariant()
+    def agrees(self) -> None:
+        assert self.breaker.state(self.now) is self.state()
+        assert self.breaker.failures == self.failures
+        assert restarted(self.breaker).to_status() == self.breaker.to_status()
+
+    def state(self) -> CircuitState:
+        if self.opened_at is None:
+            return CLOSED
+        return HALF_OPEN if self.now - self.opened_at >= COOLDOWN else OPEN
+
+
+BreakerMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestBreakerMachine = BreakerMachine.TestCase
+
+
+def history(*statuses: HealthStatus, most: int = 100, window: timedelta = 60 * SECOND) -> HealthHistory:
+    """A history with these records, all of now."""
+    found = HealthHistory(most, window)
+    for status in statuses:
+        found.record(status, NOW)
+    return found
+
+
+class TestHistory:
+    def test_nothing_is_healthy(self) -> None:
+        empty = history()
+        assert (empty.success_rate(NOW), len(empty)) == (1.0, 0)
+        assert empty.assess(1, NOW) is HEALTHY
+
+    @pytest.mark.parametrize(
+        ("statuses", "threshold", "rate", "status"),
+        [
+            ([HEALTHY] * 10, 0.8, 1.0, HEALTHY),
+            ([HEALTHY] * 7 + [UNHEALTHY] * 3, 0.8, 0.7, DEGRADED),
+            ([HEALTHY] * 7 + [UNHEALTHY] * 3, 0.7, 0.7, HEALTHY),
+            ([UNHEALTHY] * 5, 0.5, 0.0, UNHEALTHY),
+            ([DEGRADED] * 5, 0.5, 0.0, DEGRADED),
+            ([HealthStatus.TIMEOUT, HealthStatus.TERMINATED], 0.5, 0.0, UNHEALTHY),
+            ([UNHEALTHY], 0, 0.0, UNHEALTHY),
+            ([UNHEALTHY], -1, 0.0, UNHEALTHY),
+            ([UNHEALTHY] * 99 + [HEALTHY], 0, 0.01, HEALTHY),
+            ([HEALTHY], 7, 1.0, HEALTHY),
+            ([HEALTHY], math.inf, 1.0, HEALTHY),
+            ([], 7, 1.0, HEALTHY),
+        ],
+        ids=range(12),
+    )
+    def test_r_h2_r_c27_assessment(
+        self, statuses: list[HealthStatus], threshold: float, rate: float, status: HealthStatus
+    ) -> None:
+        found = history(*statuses)
+        assert found.success_rate(NOW) == rate
+        assert found.assess(threshold, NOW) is status
+
+    @pytest.mark.parametrize(("most", "kept"), [(5, 5), (1, 1), (0, 1), (-4, 1)])
+    def test_r_h1_at_most_so_many(self, most: int, kept: int) -> None:
+        found = history(*[UNHEALTHY] * 9, HEALTHY, most=most)
+        assert len(found) == kept
+        assert found.success_rate(NOW) == 1 / kept
+
+    @pytest.mark.parametrize(("age", "counts"), [(60, 1), (60.000001, 0), (59, 1)])
+    def test_r_h1_the_window_is_inclusive_and_reading_evicts(self, age: float, counts: int) -> None:
+        found = history(UNHEALTHY)
+        assert found.success_rate(NOW + age * SECOND) == 1 - counts
+        assert len(found) == counts  # R-C13
+
+    def test_any_window_works(self) -> None:
+        assert history(UNHEALTHY, window=timedelta.max).success_rate(NOW) == 0.0
+
+    @given(st.lists(st.sampled_from(HealthStatus), min_size=1, max_size=99))
+    def test_the_rate_is_a_rate(self, statuses: list[HealthStatus]) -> None:
+        assert 0 <= history(*statuses).success_rate(NOW) <= 1
+
+    def test_r_h3_terminated_is_final(self) -> None:
+        assert DEGRADED.then(HEALTHY) is HEALTHY
+        assert HealthStatus.TERMINATED.then(HEALTHY) is HealthStatus.TERMINATED

@@ -1,0 +1,188 @@
+"""Which error texts speak of a spent quota, of which kind, and until when (R-L1..R-L7, R-C14..R-C19, R-C37)."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from droveway.core.limits import classify_text
+from droveway.core.telemetry import is_subscription_limit_error
+from droveway.core.verdict import Scope
+from helpers.limit_texts import LIMITS, NO_LIMITS
+
+NOW = datetime(2026, 11, 21, 11, 16, tzinfo=UTC)
+RECORDINGS = Path(__file__).parents[2] / "fixtures" / "cli"
+SPENT = ("rate_limit", "rate_limit_fail2", "usage_limit", "usage_limit--oauth")
+SILENT = {("qwen", "rate_limit"), ("qwen", "usage_limit")}  # stopped from outside before it said anything
+
+
+@pytest.mark.parametrize(("kind", "text"), [(kind, text) for kind, texts in LIMITS.items() for text in texts])
+def test_r_l3_limits(kind: str, text: str) -> None:
+    verdict = classify_text(text, NOW)
+    assert verdict
+    assert verdict.kind == kind
+    assert is_subscription_limit_error(text)
+
+
+@pytest.mark.parametrize("text", NO_LIMITS)
+def test_r_l4_r_l5_r_l6_no_limits(text: str) -> None:
+    assert classify_text(text, NOW) is None
+    assert not is_subscription_limit_error(text)
+
+
+def strings(value: Any) -> Iterator[str]:
+    """Every string in a JSON value."""
+    if isinstance(value, str):
+        yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from strings(inner)
+
+
+def said(folder: Path) -> Iterator[str]:
+    """Everything that a recorded CLI printed, text by text."""
+    yield (folder / "stderr.txt").read_text(errors="replace")
+    for line in (folder / "stdout.jsonl").read_text(errors="replace").splitlines():
+        try:
+            yield from strings(json.loads(line))
+        except ValueError:
+            yield line
+
+
+@pytest.mark.parametrize(
+    "folder", sorted(RECORDINGS.glob("*/*/")), ids=lambda folder: f"{folder.parent.name}-{folder.name}"
+)
+def test_recordings(folder: Path) -> None:
+    found = [verdict for text in said(folder) if (verdict := classify_text(text, NOW))]
+    scenario = folder.name.split("--v")[0]
+    answered = scenario == "rate_limit_fail2"  # some CLIs retry in silence
+    if scenario not in SPENT:
+        assert found == []
+    elif not answered and (folder.parent.name, scenario) not in SILENT:
+        assert found
+
+
+@pytest.mark.parametrize(
+    ("text", "until"),
+    [
+        ("You've hit your 5-hour limit · resets 1:46pm (UTC)", datetime(2026, 11, 21, 13, 46, tzinfo=UTC)),
+        ("usage limit reached, resets 1:30am (Asia/Dhaka)", datetime(2026, 11, 21, 19, 30, tzinfo=UTC)),
+        ("usage limit reached, resets 13pm", None),
+        ("usage limit reached, resets 3pm (Mars/Olympus)", None),
+        ("usage limit reached", None),
+        ("usage limit reached, resets in 20 ms", NOW + timedelta(seconds=1)),
+        ("usage limit reached, resets Jan 5 at 9pm", NOW + timedelta(days=8)),
+        ("Claude AI usage limit reached|99999999999999", NOW + timedelta(days=8)),
+        ('{"type":"usage_limit_reached","resets_at":1795268790}', datetime(2026, 11, 21, 13, 46, 30, tzinfo=UTC)),
+    ],
+)
+def test_r_l7_until(text: str, until: datetime | None) -> None:
+    verdict = classify_text(text, NOW)
+    assert verdict
+    assert verdict.until == until
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Claude AI usage limit reached|1795000000",
+        f"Claude AI usage limit reached|{int(NOW.timestamp())}",
+        '{"type":"usage_limit_reached","resets_at":1795000000,"resets_in_seconds":9000}',
+        "You've hit your usage limit, try again at Nov 20th, 2026 12:38 PM.",
+        "429 Too Many Requests, retry-after: Sat, 21 Nov 2026 11:15:00 GMT",
+    ],
+)
+def test_r_c16_an_absolute_time_that_has_passed_means_no_limit(text: str) -> None:
+    assert classify_text(text, NOW) is None
+    assert is_subscription_limit_error(text)
+
+
+def test_r_c15_the_line_has_its_own_time() -> None:
+    text = "usage limit reached, resets in 4h"
+    earlier = NOW - timedelta(hours=3)
+    verdict = classify_text(text, earlier)
+    assert verdict
+    assert verdict.until == earlier + timedelta(hours=4)
+
+
+@pytest.mark.parametrize(
+    ("text", "scope"),
+    [
+        ("usage limit reached", Scope.QUOTA_GROUP),
+        ("You have exhausted your daily quota on this model.", Scope.MODEL),
+        ("Quota exceeded for metric: GenerateRequestsPerMinutePerProjectPerModel", Scope.MODEL),
+        ("Opus weekly limit reached", Scope.MODEL),
+        ("insufficient balance for this model", Scope.QUOTA_GROUP),
+    ],
+)
+def test_scope(text: str, scope: Scope) -> None:
+    verdict = classify_text(text, NOW)
+    assert verdict
+    assert verdict.scope is scope
+
+
+def test_r_c37_the_reason_is_the_telling_line_without_secrets() -> None:
+    verdict = classify_text("starting up\nkey sk-abc: usage limit reached\nbye", NOW)
+    assert verdict
+    assert verdict.reason == "key ***: usage limit reached"
+    long = classify_text("x" * 900 + " usage limit reached", NOW)
+    assert long
+    assert len(long.reason) == 256
+
+
+def test_errors_stand_at_the_ends_of_a_long_text() -> None:
+    noise = "nothing to see here\n" * 50_000
+    assert classify_text("usage limit reached\n" + noise, NOW)
+    assert classify_text(noise + "usage limit reached", NOW)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "usage limit ",
+        "exceeded ",
+        "if not ",
+        "quota ",
+        "error: ",
+        "http ",
+        "a",
+        "_",
+        "no credits",
+        "code",
+        "out of a b ",
+        "[" * 9,
+    ],
+)
+def test_hostile_texts_are_read_quickly(text: str) -> None:
+    classify_text(text * (600_000 // len(text)), NOW)
+
+
+_WORDS = (
+    "usage",
+    "rate",
+    "limit",
+    "quota",
+    "reached",
+    "exceeded",
+    "not",
+    "if",
+    "429",
+    "http",
+    "error",
+    "\n",
+    ",",
+    ".",
+    "resets",
+    "3pm",
+)
+
+
+@given(st.lists(st.sampled_from(_WORDS), max_size=20).map(" ".join) | st.text(max_size=60))
+def test_no_text_breaks_it(text: str) -> None:
+    verdict = classify_text(text, NOW)
+    if verdict and verdict.until:
+        assert timedelta(seconds=1) <= verdict.until - NOW <= timedelta(days=8)
