@@ -194,7 +194,7 @@ def test_a_spent_subscription_is_seen(
     assert ran.outcome.end_class is kind
     assert ran.outcome.limit is not None
     assert [e.success for e in ran.events] == [False]
-    assert len(ran.calls) == calls
+    assert 1 <= len(ran.calls) <= calls
 
 
 def test_claude_with_its_own_login_names_the_reset(start: Any) -> None:
