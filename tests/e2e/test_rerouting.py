@@ -82,7 +82,7 @@ def _look_into_workspace(team: Team, run: dict[str, object]) -> str:
                 "containers": [
                     {
                         "name": "look",
-                        "image": "droveway/agents:0.1",
+                        "image": "droveway/agents:0.1.0",
                         "command": ["ls", "/w"],
                         "volumeMounts": [{"name": "w", "mountPath": "/w"}],
                         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},

@@ -20,7 +20,7 @@ from kubernetes_asyncio.client.exceptions import ApiException
 GROUP, VERSION = "droveway.dev", "v1alpha1"
 SYSTEM = "droveway-system"
 IMAGE = os.environ.get("DROVEWAY_IMAGE", "droveway/droveway:0.1.0")
-AGENTS_IMAGE = os.environ.get("DROVEWAY_AGENTS_IMAGE", "droveway/agents:0.1")
+AGENTS_IMAGE = os.environ.get("DROVEWAY_AGENTS_IMAGE", "droveway/agents:0.1.0")
 Manifest = dict[str, Any]
 
 
