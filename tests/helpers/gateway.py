@@ -15,6 +15,7 @@ import aiohttp
 import uvicorn
 import yaml
 
+from droveway import mockllm
 from droveway.core.events import Record, RecordKind, batch_from_dict
 from droveway.gateway.files import print_key
 from droveway.gateway.serve import Gateway
@@ -218,8 +219,6 @@ async def asgi(app: Any) -> AsyncIterator[str]:
 @asynccontextmanager
 async def mock_provider() -> AsyncIterator[str]:
     """The mock provider; `<url>/s/<scenario>` is a base URL that fails on demand."""
-    from droveway import mockllm
-
     async with asgi(mockllm.app()) as url:
         yield url
 

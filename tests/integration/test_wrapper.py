@@ -15,6 +15,10 @@ pytestmark = pytest.mark.integration
 WRAPPER = Path(__file__).parents[2] / "operator/droveway/sidecar/wrapper"
 PATIENCE = 30  # seconds: only a hang reaches it
 
+IS_READY = ': >"$TMPDIR/ready"'
+UNTIL_READY = 'while [ ! -e "$TMPDIR/ready" ]; do sleep 0.05; done'
+"""How a child of an agent tells its parent that it may go on."""
+
 
 @dataclass
 class Box:
@@ -198,8 +202,9 @@ def test_a_signal_reaches_the_whole_group(box: Box, number: signal.Signals) -> N
     assert box.exit == "143\n"
 
 
-def test_an_agent_may_say_goodbye(box: Box) -> None:
-    process = box.start("sh", "-c", "trap 'echo bye; exit 7' TERM; echo ready; while :; do sleep 0.05; done")
+def test_an_agent_may_say_goodbye_and_is_told_once(box: Box) -> None:
+    wait = "while [ -z $over ]; do sleep 0.05; done; for i in 1 2 3 4 5 6 7 8 9; do sleep 0.1; done; exit 7"
+    process = box.start("sh", "-c", f"trap 'echo bye; over=1' TERM; echo ready; {wait}", DROVEWAY_GRACE_SECONDS="20")
     assert first_line(process) == "ready"
     process.terminate()
     out, _ = process.communicate(timeout=PATIENCE)
@@ -218,7 +223,7 @@ def test_an_agent_that_ignores_the_signal_is_killed(box: Box) -> None:
 
 def test_children_do_not_outlive_the_agent(box: Box) -> None:
     """A grandchild that ignores TERM and holds the output open neither survives nor changes the exit code."""
-    script = "sh -c 'trap \"\" TERM; echo $$; while :; do sleep 0.05; done' & sleep 0.3; exit 5"
+    script = f"sh -c 'trap \"\" TERM; echo $$; {IS_READY}; while :; do sleep 0.05; done' & {UNTIL_READY}; exit 5"
     process = box.start("sh", "-c", script)
     child = int(first_line(process))
     process.communicate(timeout=PATIENCE)
@@ -228,7 +233,7 @@ def test_children_do_not_outlive_the_agent(box: Box) -> None:
 
 
 def test_a_process_of_another_session_does_not_hold_up_the_end(box: Box) -> None:
-    process = box.start("sh", "-c", "setsid sh -c 'echo $$; exec sleep 60' & sleep 0.3; exit 4")
+    process = box.start("sh", "-c", f"setsid sh -c 'echo $$; {IS_READY}; exec sleep 60' & {UNTIL_READY}; exit 4")
     stranger = int(first_line(process))
     try:
         assert process.wait(timeout=PATIENCE) == 4
@@ -236,6 +241,22 @@ def test_a_process_of_another_session_does_not_hold_up_the_end(box: Box) -> None
     finally:
         os.kill(stranger, signal.SIGKILL)
         process.communicate(timeout=PATIENCE)
+
+
+def test_the_exit_code_is_told_when_the_last_byte_is_in_the_files(box: Box) -> None:
+    """The log's reader is slow, so the output is still on its way when the agent has ended."""
+    size = 150_000
+    script = f"dd if=/dev/zero bs={size} count=1 2>/dev/null; echo gone >&2"
+    process = box.start("sh", "-c", script, DROVEWAY_GRACE_SECONDS="20")
+    assert process.stdout
+    assert process.stderr
+    assert process.stderr.readline() == b"gone\n"
+    time.sleep(0.3)
+    assert not (box.stream / "exit").exists()
+    assert len(process.stdout.read()) == size
+    process.communicate(timeout=PATIENCE)
+    assert box.exit == "0\n"
+    assert len(box.printed("stdout")) == size
 
 
 def test_a_signal_in_the_first_moments_is_not_lost(box: Box) -> None:

@@ -2,8 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 
@@ -13,7 +12,7 @@ class QueueTimeout(Exception):  # noqa: N818 - says what happened
 
 @dataclass(slots=True)
 class Slots:
-    """The slots of one provider. A slot is held by one task in one `async with`, so that nothing can leak it."""
+    """The slots of one provider. Whoever takes one gives it back in the `finally` of the same function."""
 
     limit: int
     in_flight: int = 0
@@ -24,25 +23,28 @@ class Slots:
         self.limit = limit
         self._admit()
 
-    @asynccontextmanager
-    async def hold(self, seconds: float) -> AsyncIterator[None]:
-        """Holds one slot.
+    async def acquire(self, seconds: float) -> bool:
+        """Takes one slot; `release` gives it back.
 
         Args:
             seconds: the longest wait for it.
+
+        Returns:
+            Whether it had to wait.
 
         Raises:
             QueueTimeout: none became free. A cancelled waiter gives its place up.
         """
         if self.in_flight < self.limit and not self.waiting:
             self.in_flight += 1
-        else:
-            await self._queue(seconds)
-        try:
-            yield
-        finally:
-            self.in_flight -= 1
-            self._admit()
+            return False
+        await self._queue(seconds)
+        return True
+
+    def release(self) -> None:
+        """Gives a slot back; whoever has waited longest gets it."""
+        self.in_flight -= 1
+        self._admit()
 
     async def _queue(self, seconds: float) -> None:
         place = asyncio.get_running_loop().create_future()
@@ -52,8 +54,7 @@ class Slots:
                 await place
         except BaseException as error:
             if place.done() and not place.cancelled():  # admitted in the very moment in which the waiter left
-                self.in_flight -= 1
-                self._admit()
+                self.release()
             else:
                 with suppress(ValueError):
                     self.waiting.remove(place)

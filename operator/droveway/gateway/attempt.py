@@ -2,8 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -56,34 +54,25 @@ class Attempt:
         Returns:
             None: the agent has its answer, whatever it is. Else why this candidate gave none; nothing was sent then.
         """
-        standing = self._services.standing
+        services, began = self._services, time.monotonic()
+        slots, names = services.standing.slots(provider), (provider.key.namespace, provider.name)
         try:
-            async with self._slot(provider):
-                if objection := standing.enter(self._asked.route, candidate, provider, datetime.now(UTC)):
-                    return objection
-                return await self._call(candidate, provider)
+            waited = await slots.acquire(services.queue_seconds)
         except QueueTimeout:
-            return Verdict(
-                EndClass.RATE_LIMITED,
-                datetime.now(UTC) + BUSY,
-                Scope.REQUEST,
-                f"no slot of provider {provider.name} became free in {self._services.queue_seconds:g} s",
+            return _no_slot(provider, services.queue_seconds)
+        gauge = services.metrics.in_flight(*names)
+        gauge.inc()
+        try:
+            wait = time.monotonic() - began
+            self._account.foreign += wait
+            services.metrics.queue_wait(*names).observe(wait)
+            objection = services.standing.enter(
+                self._asked.route, candidate, provider, datetime.now(UTC), waited=waited
             )
-
-    @asynccontextmanager
-    async def _slot(self, provider: Provider) -> AsyncIterator[None]:
-        began = time.monotonic()
-        names = (provider.key.namespace, provider.name)
-        async with self._services.standing.slots(provider).hold(self._services.queue_seconds):
-            waited = time.monotonic() - began
-            self._account.foreign += waited
-            self._services.metrics.queue_wait(*names).observe(waited)
-            gauge = self._services.metrics.in_flight(*names)
-            gauge.inc()
-            try:
-                yield
-            finally:
-                gauge.dec()
+            return objection or await self._call(candidate, provider)
+        finally:
+            gauge.dec()
+            slots.release()
 
     async def _call(self, candidate: Candidate, provider: Provider) -> Verdict | None:
         """Calls; once more if the provider's key was refused and its Secret holds another by now."""
@@ -166,6 +155,11 @@ class Attempt:
         if self._counts:
             self._services.standing.note(self._asked.route, call, verdict, datetime.now(UTC))
             self._services.ledger.call_ended(self._asked, self._account, call, verdict)
+
+
+def _no_slot(provider: Provider, seconds: float) -> Verdict:
+    reason = f"no slot of provider {provider.name} became free in {seconds:g} s"
+    return Verdict(EndClass.RATE_LIMITED, datetime.now(UTC) + BUSY, Scope.REQUEST, reason)
 
 
 def _outage(reason: str) -> Verdict:

@@ -13,7 +13,7 @@ from droveway.gateway.client import Asked
 from droveway.gateway.config import Candidate, Provider
 from droveway.gateway.metrics import GatewayMetrics, Target
 from droveway.gateway.prices import PricedModel
-from droveway.gateway.reporter import TellOperator
+from droveway.gateway.reporter import Reporter
 
 log = logging.getLogger("droveway.gateway.requests")
 
@@ -61,8 +61,8 @@ class Account:
 class Ledger:
     """Writes accounts down."""
 
-    def __init__(self, metrics: GatewayMetrics, tell: TellOperator) -> None:
-        self._metrics, self._tell = metrics, tell
+    def __init__(self, metrics: GatewayMetrics, reporter: Reporter) -> None:
+        self._metrics, self._reporter = metrics, reporter
 
     def call_ended(self, asked: Asked, account: Account, call: Call, verdict: Verdict) -> None:
         """An upstream call has ended, well or badly."""
@@ -76,10 +76,10 @@ class Ledger:
         self._metrics.count_tokens(target, call.tokens)
         if call.first_content is not None:
             self._metrics.first_content(*target).observe(call.first_content - call.started)
-        self._tell(
+        self._reporter.tell(
             route,
             Record(
-                number=0,
+                number=self._reporter.next_number(route),
                 kind=RecordKind.COMPLETION,
                 at=datetime.now(UTC),
                 run=run.name,
@@ -103,10 +103,10 @@ class Ledger:
     def exhausted(self, asked: Asked, verdict: Verdict) -> None:
         """No candidate was left for a request."""
         run = asked.caller.run
-        self._tell(
+        self._reporter.tell(
             asked.route.key,
             Record(
-                0,
+                self._reporter.next_number(asked.route.key),
                 RecordKind.EXHAUSTED,
                 datetime.now(UTC),
                 run.name,

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import uuid
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -58,11 +57,16 @@ class Reporter:
         self._urgent = asyncio.Event()
         self._some = asyncio.Event()
 
+    def next_number(self, route: Key) -> int:
+        """The number of the next record about a route; the caller makes it and tells it at once."""
+        line = self._lines.get(route)
+        return line.number + 1 if line else 1
+
     def tell(self, route: Key, record: Record, priced: PricedModel | None = None) -> None:
-        """Takes a record; its number is given here. Bad news goes out at once."""
+        """Takes a record that has its number. Bad news goes out at once."""
         line = self._lines.setdefault(route, _Line())
-        line.number += 1
-        line.entries.append(_Entry(replace(record, number=line.number), priced))
+        line.number = record.number
+        line.entries.append(_Entry(record, priced))
         self._pending += 1
         if self._pending > _MOST_PENDING:
             self._drop_oldest()
@@ -180,7 +184,3 @@ def _read(path: Path) -> str:
         return path.read_text().strip()
     except OSError:
         return ""
-
-
-TellOperator = Callable[[Key, Record, PricedModel | None], None]
-"""`Reporter.tell`."""

@@ -118,7 +118,7 @@ class Gateway:
             source.on_swap = [credentials.forget, standing.forgive]
             source.load()
         services = Services(
-            standing, credentials, upstream, Ledger(self.metrics, reporter.tell), self.metrics, settings.queue_seconds
+            standing, credentials, upstream, Ledger(self.metrics, reporter), self.metrics, settings.queue_seconds
         )
         doorkeeper = Doorkeeper(masters, self.config.find_run)
         return App(self.config, doorkeeper, services, reporter.source, settings.max_body_bytes), reporter

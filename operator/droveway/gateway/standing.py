@@ -61,22 +61,23 @@ class Standing:
         """The candidates of a route, with everything that speaks against each."""
         return tuple(self._view(route, candidate, dialect, now) for candidate in route.candidates)
 
-    def enter(self, route: Route, candidate: Candidate, provider: Provider, now: datetime) -> Verdict | None:
-        """Asks again, now that a slot is held: the wait may have been long. Takes a half-open breaker's probe.
+    def enter(
+        self, route: Route, candidate: Candidate, provider: Provider, now: datetime, *, waited: bool
+    ) -> Verdict | None:
+        """Takes a half-open breaker's probe, now that a slot is held; and looks again if that took a while.
 
         Returns:
             Why the candidate cannot be used any more, or None.
         """
-        view = self._view(route, candidate, provider.dialect, now)
-        objection = first_objection(view, now)
-        if objection is None and self._breaker(route, candidate).should_allow(now):
+        view = self._view(route, candidate, provider.dialect, now) if waited else None
+        objection = first_objection(view, now) if view else None
+        if view and objection and view.limited_until and view.limited_until > now:
+            return Verdict(EndClass(view.limit_kind), view.limited_until, Scope.QUOTA_GROUP, objection.message)
+        breaker = self._breaker(route, candidate)
+        if objection is None and breaker.should_allow(now):
             return None
-        if view.limited_until and view.limited_until > now:
-            return Verdict(
-                EndClass(view.limit_kind), view.limited_until, Scope.QUOTA_GROUP, "limited while it waited for a slot"
-            )
         reason = objection.message if objection else "its circuit breaker is half-open and its probes are under way"
-        return Verdict(EndClass.PROVIDER_OUTAGE, view.circuit_until, Scope.PROVIDER, reason)
+        return Verdict(EndClass.PROVIDER_OUTAGE, breaker.open_until(now), Scope.PROVIDER, reason)
 
     def note(self, route: Route, call: Call, verdict: Verdict, now: datetime) -> None:
         """Learns from the end of a call. What an agent's leaving or a bad request ends teaches nothing (R-B7)."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from functools import lru_cache
 
 import aiohttp
 from yarl import URL
@@ -61,13 +62,18 @@ class Upstream:
 
     async def _post(self, url: str, headers: list[tuple[str, str]], body: bytes) -> aiohttp.ClientResponse:
         try:
-            return await self._session.post(URL(url, encoded=True), headers=headers, data=body, allow_redirects=False)
+            return await self._session.post(_parsed(url), headers=headers, data=body, allow_redirects=False)
         except aiohttp.ServerDisconnectedError:
             raise
         except aiohttp.ConnectionTimeoutError as error:
             raise Unreachable(f"no connection within {self.clocks.connect:g} s") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise Unreachable(f"no connection to the provider: {type(error).__name__}") from error
+
+
+@lru_cache(maxsize=1024)
+def _parsed(url: str) -> URL:
+    return URL(url, encoded=True)
 
 
 async def read_piece(answer: aiohttp.ClientResponse) -> bytes:

@@ -1,15 +1,20 @@
-"""Logs: one JSON object a line, written by a thread of its own, since a blocked standard output must not stall a loop."""
+"""Logs: one JSON object a line, formatted and written by a thread of its own, several at once.
+
+A blocked standard error must not stall an event loop, and waking a thread for every line would cost more than the line.
+"""
 
 import atexit
 import logging
-import queue
 import sys
+import threading
+from collections import deque
 from datetime import UTC, datetime
-from logging.handlers import QueueHandler, QueueListener
+from typing import TextIO
 
 import orjson
 
-_QUEUE_LENGTH = 10_000  # then lines are dropped: a log that nobody reads must not eat the memory
+_PAUSE_SECONDS = 0.2
+_MOST_WAITING = 10_000  # then the oldest are dropped: a log that nobody reads must not eat the memory
 
 
 class JsonFormatter(logging.Formatter):
@@ -29,25 +34,55 @@ class JsonFormatter(logging.Formatter):
         return orjson.dumps(line, default=str).decode()
 
 
-class _Handler(QueueHandler):
-    """Hands records over as they are: the thread formats them, and a full queue drops them."""
+class BackgroundHandler(logging.Handler):
+    """Takes records and writes them a little later; warnings at once.
 
-    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        return record
+    Args:
+        stream: where to.
+    """
 
-    def enqueue(self, record: logging.LogRecord) -> None:
-        try:
-            self.queue.put_nowait(record)
-        except queue.Full:
-            return
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self.setFormatter(JsonFormatter())
+        self._stream = stream
+        self._waiting: deque[logging.LogRecord] = deque(maxlen=_MOST_WAITING)
+        self._wake, self._ended = threading.Event(), False
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+        self._thread.start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Takes a record."""
+        self._waiting.append(record)
+        if record.levelno >= logging.WARNING:
+            self._wake.set()
+
+    def close(self) -> None:
+        """Writes what is waiting, and ends the thread."""
+        self._ended = True
+        self._wake.set()
+        self._thread.join()
+        super().close()
+
+    def _run(self) -> None:
+        while not self._ended:
+            self._wake.wait(_PAUSE_SECONDS)
+            self._wake.clear()
+            self._write()
+        self._write()
+
+    def _write(self) -> None:
+        lines = [self.format(self._waiting.popleft()) for _ in range(len(self._waiting))]
+        if lines:
+            try:
+                self._stream.write("\n".join(lines) + "\n")
+                self._stream.flush()
+            except (OSError, ValueError):  # nobody reads any more
+                self._waiting.clear()
 
 
 def setup_logging(level: str) -> None:
-    """Sends every log record of this process to standard error as JSON; what is queued at the end is still written."""
-    lines: queue.Queue[logging.LogRecord] = queue.Queue(_QUEUE_LENGTH)
-    stream = logging.StreamHandler(sys.stderr)
-    stream.setFormatter(JsonFormatter())
-    listener = QueueListener(lines, stream)
-    logging.basicConfig(level=level, handlers=[_Handler(lines)], force=True)
-    listener.start()
-    atexit.register(listener.stop)
+    """Sends every log record of this process to standard error as JSON; what waits at the end is still written."""
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # in no line, but costly to find out
+    handler = BackgroundHandler(sys.stderr)
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    atexit.register(handler.close)
