@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from droveway.agents.evidence import OVER, died_by_signal, judge, judge_status, judge_stderr, may_be_evidence
-from droveway.agents.lines import Lines
+from droveway.agents.lines import Lines, text
 from droveway.api.enums import EndClass
 from droveway.core.completion import CompletionEvent, TokenBreakdown
 from droveway.core.redaction import one_line, redact
@@ -138,7 +138,7 @@ class StreamParser(ABC):
     def _seen(self, session_id: str = "", model: str = "") -> None:
         self.session_id = session_id or self.session_id
         if model and model != "<synthetic>":  # R-C11
-            self.model = model
+            self.model = text(model)
 
     def _completed(self, completion: Completion, at: datetime) -> None:
         """A completion that went well: told at once."""
@@ -180,7 +180,7 @@ class StreamParser(ABC):
 
     def _event(self, completion: Completion, at: datetime) -> CompletionEvent:
         return CompletionEvent(
-            model=completion.model or self.model,
+            model=text(completion.model) or self.model,
             session_id=self.session_id or self._session,
             completed_at=at,
             latency_ms=completion.latency_ms or None,

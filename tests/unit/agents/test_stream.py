@@ -138,6 +138,12 @@ def test_text_that_cannot_be_encoded_is_replaced() -> None:
     assert str(events).encode()
 
 
+def test_a_model_that_cannot_be_encoded_is_replaced() -> None:
+    _, events = play("claude", claude_result(modelUsage={"\ud800": {}, "b": {}}))
+
+    assert str(events).encode()
+
+
 def test_finish_again_is_the_same_outcome_and_what_comes_later_is_not_read() -> None:
     parser = parser_of("claude")
     first = parser.finish(1, AT)
