@@ -384,9 +384,8 @@ def test_pid_1_leaves_no_zombies(as_pid_1: Box) -> None:
 
 def test_pid_1_also_ends_what_left_the_group(as_pid_1: Box) -> None:
     """Some CLIs start their tools in sessions of their own; these get the signal too, and the output is complete."""
-    script = (
-        "setsid sh -c 'trap \"echo told; exit\" TERM; echo ready; while :; do sleep 0.05; done' & sleep 0.3; exit 4"
-    )
+    stranger = f'trap "echo told; exit" TERM; echo ready; {IS_READY}; while :; do sleep 0.05; done'
+    script = f"setsid sh -c '{stranger}' & {UNTIL_READY}; exit 4"
     process = as_pid_1.start("sh", "-c", script, DROVEWAY_GRACE_SECONDS="20")
     process.communicate(timeout=15)  # less than the grace: nothing had to be waited for
     assert process.returncode == 4

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,11 @@ def mode(path: Path) -> int:
 
 
 def test_the_agent_gets_a_wrapper_and_a_key_and_the_sidecar_a_token(paths: Paths) -> None:
-    set_up(ENV, paths)
+    umask = os.umask(0o277)
+    try:
+        set_up(ENV, paths)
+    finally:
+        os.umask(umask)
     assert paths.wrapper.read_text().startswith("#!/bin/sh\n")
     assert is_run_key(paths.run_key.read_text(), KEY, WHO)
     assert is_sidecar_token(paths.token.read_text(), KEY, WHO)
