@@ -214,18 +214,16 @@ class RouteLedger:
                 attempt.told = record.tokens.total
 
     def to_data(self, now: datetime) -> dict[str, str]:
-        """Everything that must survive a restart but the breakers, at most `MOST_BYTES`."""
+        """Everything that must survive a restart but the breakers, within `MOST_BYTES` as far as live runs let it be."""
         self.sources.prune(self._runs, now)
         data = self._render(now)
-        while _size(data) > MOST_BYTES and len(self.sources):
-            # A result is in its run's status by now; then whoever has been silent longest goes.
-            if any(len(tally.result) for tally in self._runs.values()):
-                for tally in self._runs.values():
-                    tally.result = ""
-            else:
-                self.sources.drop_oldest(len(self.sources) // 2 + 1)
-            data = self._render(now)
-        return data
+        if sum(len(text.encode()) for text in data.values()) <= MOST_BYTES:
+            return data
+        for tally in self._runs.values():
+            tally.result = ""  # it is in its run's status by now
+        self.sources.drop_sidecars(self._runs)
+        self._backup = {}
+        return self._render(now)
 
     def _render(self, now: datetime) -> dict[str, str]:
         return {
@@ -297,7 +295,3 @@ def _repeats(tally: RunTally, record: Record, verdict: Verdict) -> bool:
 
 def _json(value: object) -> str:
     return orjson.dumps(value).decode()
-
-
-def _size(data: Mapping[str, str]) -> int:
-    return sum(len(key) + len(text.encode()) for key, text in data.items())

@@ -53,13 +53,12 @@ class Sources:
             if run_uid not in live_runs and now - source.seen > patience:
                 del self._known[name]
 
-    def drop_oldest(self, count: int) -> None:
-        """Forgets the sources that have been silent longest."""
-        for name in sorted(self._known, key=lambda name: self._known[name].seen)[:count]:
-            del self._known[name]
-
-    def __len__(self) -> int:
-        return len(self._known)
+    def drop_sidecars(self, live_runs: Collection[str]) -> None:
+        """Forgets the sidecars of runs that are over, for want of room."""
+        for name in list(self._known):
+            run_uid, dash, _ = name.rpartition("-")
+            if dash and run_uid not in live_runs:
+                del self._known[name]
 
     def to_data(self) -> dict[str, Any]:
         """As JSON values."""

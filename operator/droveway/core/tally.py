@@ -1,7 +1,7 @@
 """What events have told about one run so far, in whole numbers: sums that do not depend on the order of what is added."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -81,40 +81,30 @@ class AttemptTally:
         )
 
     def to_data(self) -> dict[str, Any]:
-        """As JSON values."""
+        """As JSON values; what is at its default is left out."""
         counted = self.counted
-        return {
+        data = {
             "exhausted": verdict_data(self.exhausted),
             "exhausted_at": time_data(self.exhausted_at),
             "reported": verdict_data(self.reported),
             "limit_told": verdict_data(self.limit_told),
-            "stalled": self.stalled,
-            "final": self.final,
+            "stalled": self.stalled or None,
+            "final": self.final or None,
             "exit_code": self.exit_code,
             "end_class": self.end_class,
-            "message": self.message,
+            "message": self.message or None,
             "counted": [counted.tokens, counted.cost, counted.completions, counted.failures],
             "told": self.told,
-            "asked_first": self.asked_first,
-            "served_by": self.served_by,
+            "asked_first": self.asked_first or None,
+            "served_by": self.served_by or None,
             "served_at": time_data(self.served_at),
         }
+        return {name: value for name, value in data.items() if value is not None}
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> "AttemptTally":
         """What `to_data` wrote."""
-        return cls(
-            **{
-                **data,
-                "exhausted": verdict_from(data["exhausted"]),
-                "exhausted_at": time_from(data["exhausted_at"]),
-                "reported": verdict_from(data["reported"]),
-                "limit_told": verdict_from(data["limit_told"]),
-                "end_class": EndClass(data["end_class"]) if data["end_class"] else None,
-                "counted": ModelTally(*data["counted"]),
-                "served_at": time_from(data["served_at"]),
-            },
-        )
+        return cls(**{name: _PARSERS[name](value) if name in _PARSERS else value for name, value in data.items()})
 
 
 @dataclass(slots=True)
@@ -273,6 +263,17 @@ def time_data(at: datetime | None) -> str | None:
 def time_from(text: str | None) -> datetime | None:
     """What `time_data` wrote."""
     return datetime.fromisoformat(text) if text else None
+
+
+_PARSERS: dict[str, Callable[[Any], Any]] = {
+    "exhausted": verdict_from,
+    "exhausted_at": time_from,
+    "reported": verdict_from,
+    "limit_told": verdict_from,
+    "end_class": EndClass,
+    "counted": lambda values: ModelTally(*values),
+    "served_at": time_from,
+}
 
 
 def _tokens(tokens: TokenBreakdown) -> list[int]:

@@ -1,0 +1,316 @@
+"""What is acknowledged is written, what is not written is sent again, and both count once."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from droveway.api import names
+from droveway.api.enums import EndClass
+from droveway.api.errors import TryLater
+from droveway.cluster.objects import Key
+from helpers.operator import MAP, ROUTE, Desk, a_desk, attempt, over, run_manifest
+from helpers.told import (
+    GATEWAY,
+    SIDECAR,
+    UID,
+    USED,
+    after,
+    batch,
+    completion,
+    direct,
+    failure,
+    outage,
+    report,
+    route_manifest,
+    verdict,
+)
+
+WEEKLY = verdict(EndClass.SUBSCRIPTION_LIMIT, after(3600), "weekly limit reached")
+
+
+def completions(desk: Desk) -> int:
+    return desk.ledgers.facts(ROUTE, UID).usage.completions
+
+
+class TestAcknowledged:
+    async def test_what_is_acknowledged_is_in_the_config_map(self) -> None:
+        desk = a_desk()
+        assert await desk.ledgers.submit(batch(completion(1), completion(2))) == 2
+        kept = desk.api.objects[MAP]
+        assert json.loads(kept["data"]["sources.json"])[GATEWAY][0] == 2
+        assert json.loads(kept["data"]["telemetry_summary.json"])["schema_version"] == 1
+        assert kept["metadata"]["labels"] == {names.LABEL_MANAGED_BY: names.MANAGED_BY}
+        (owner,) = kept["metadata"]["ownerReferences"]
+        assert (owner["kind"], owner["name"], owner["uid"]) == ("ModelRoute", "coding", "uid-coding")
+
+    async def test_a_batch_that_is_known_and_written_costs_no_write(self) -> None:
+        desk = a_desk()
+        await desk.ledgers.submit(batch(completion(1)))
+        assert await desk.ledgers.submit(batch(completion(1))) == 1
+        assert desk.api.writes("configmaps") == 1
+
+    async def test_what_could_not_be_written_is_not_acknowledged_and_counts_once_in_the_end(self) -> None:
+        desk = a_desk()
+
+        def down(verb: str, plural: str) -> None:
+            raise TryLater("the API server is away")
+
+        desk.api.before = down
+        for _ in range(3):
+            with pytest.raises(TryLater):
+                await desk.ledgers.submit(batch(completion(1)))
+        desk.api.before = lambda verb, plural: None
+        assert await desk.ledgers.submit(batch(completion(1))) == 1
+        assert completions(desk) == 1
+        assert completions(await started(desk.restart())) == 1
+
+    async def test_records_of_no_route_are_taken_and_dropped(self) -> None:
+        desk = a_desk()
+        assert await desk.ledgers.submit(batch(completion(7), route="nowhere")) == 7
+        assert desk.api.writes("configmaps") == 0
+
+    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(st.lists(st.sampled_from(["taken", "no write", "killed before the answer", "killed after it"]), max_size=8))
+    def test_crashes_between_write_and_acknowledgement(self, fates: list[str]) -> None:
+        asyncio.run(_survive(fates))
+
+
+async def _survive(fates: list[str]) -> None:
+    desk, acknowledged = a_desk(), 0
+    for step, fate in enumerate([*fates, "taken"], 1):
+        sent = batch(*(completion(n, n) for n in range(acknowledged + 1, 2 * step + 1)))
+        if fate == "no write":
+            desk.api.before = _refuse
+            with pytest.raises(TryLater):
+                await desk.ledgers.submit(sent)
+            desk.api.before = lambda verb, plural: None
+        else:
+            answer = await desk.ledgers.submit(sent)
+            acknowledged = acknowledged if fate == "killed before the answer" else answer
+        if fate.startswith("killed"):
+            desk = await started(desk.restart())
+        desk.pass_time(5)
+    assert acknowledged == 2 * (len(fates) + 1)
+    assert completions(desk) == acknowledged
+    assert desk.ledgers.facts(ROUTE, UID).usage.tokens.total == 100 * acknowledged
+
+
+def _refuse(verb: str, plural: str) -> None:
+    if verb in ("create", "replace"):
+        raise TryLater("etcd is full")
+
+
+async def started(desk: Desk) -> Desk:
+    await desk.ledgers.load()
+    return desk
+
+
+class TestFewWrites:
+    async def test_the_first_batch_is_written_at_once_and_those_that_follow_share_a_write(self) -> None:
+        desk = a_desk()
+        await desk.ledgers.submit(batch(completion(1)))
+        assert desk.slept == []
+        answers = await asyncio.gather(
+            *(desk.ledgers.submit(batch(completion(1, run_uid=UID), source=f"{n:032x}")) for n in range(10))
+        )
+        assert answers == [1] * 10
+        assert desk.api.writes("configmaps") == 2
+        assert desk.slept == [1.0]
+
+    async def test_what_arrives_during_a_write_waits_for_the_next_one(self) -> None:
+        desk = a_desk()
+        late: list[asyncio.Task[int]] = []
+
+        def during(verb: str, plural: str) -> None:
+            if plural == "configmaps" and not late:
+                late.append(asyncio.ensure_future(desk.ledgers.submit(batch(completion(2)))))
+
+        desk.api.before = during
+        assert await desk.ledgers.submit(batch(completion(1))) == 1
+        assert await late[0] == 2
+        assert desk.api.writes("configmaps") == 2
+
+
+class TestOthersWrite:
+    async def test_a_conflict_goes_on_from_what_is_there(self) -> None:
+        desk = a_desk()
+        await desk.ledgers.submit(batch(completion(1)))
+        other = await started(desk.restart())
+        await other.ledgers.submit(batch(completion(1), source="ab" * 16))
+        assert await desk.ledgers.submit(batch(completion(2))) == 2
+        assert completions(desk) == 3
+        assert completions(await started(desk.restart())) == 3
+
+    async def test_a_conflict_counts_no_outage_twice(self) -> None:
+        desk = a_desk()
+        await desk.ledgers.submit(batch(outage(1, 1)))
+        desk.api.put("configmaps", desk.api.objects[MAP])
+        await desk.ledgers.submit(batch(outage(2, 2)))
+        route = desk.world.routes.get(ROUTE)
+        assert route is not None
+        assert desk.ledgers.ledger(route).breakers.status("a", desk.now).failures == 2
+
+    async def test_a_config_map_that_was_deleted_is_written_again(self) -> None:
+        desk = a_desk()
+        await desk.ledgers.submit(batch(completion(1)))
+        desk.api.remove(*MAP)
+        assert await desk.ledgers.submit(batch(completion(2))) == 2
+        assert completions(await started(desk.restart())) == 2
+
+    async def test_a_new_route_of_an_old_name_starts_anew(self) -> None:
+        desk = a_desk()
+        await desk.ledgers.submit(batch(completion(1)))
+        fresh = route_manifest()
+        fresh["metadata"]["uid"] = "another"
+        desk.take_away(names.MODEL_ROUTES, ROUTE)
+        desk.add(names.MODEL_ROUTES, fresh)
+        assert await desk.ledgers.submit(batch(completion(2))) == 2
+        assert completions(desk) == 1
+        assert desk.api.objects[MAP]["metadata"]["ownerReferences"][0]["uid"] == "another"
+
+    async def test_somebody_who_never_stops_writing_makes_us_try_later(self) -> None:
+        desk = a_desk()
+        await desk.ledgers.submit(batch(completion(1)))
+
+        def meddle(verb: str, plural: str) -> None:
+            if verb == "replace":
+                desk.api.put("configmaps", desk.api.objects[MAP])
+
+        desk.api.before = meddle
+        with pytest.raises(TryLater, match="under our hands"):
+            await desk.ledgers.submit(batch(completion(2)))
+
+
+class TestBroken:
+    async def test_what_cannot_be_read_is_kept_and_told_and_runs_go_on_from_their_statuses(self) -> None:
+        desk = a_desk()
+        await desk.ledgers.submit(batch(completion(1, cost_usd=0.5)))
+        status: dict[str, Any] = {"usage": desk.ledgers.facts(ROUTE, UID).usage.to_wire(), "sessionID": "s-1"}
+        desk.add(names.AGENT_RUNS, run_manifest(**status))
+        torn = desk.api.objects[MAP]
+        torn["data"]["runs.json"] = "{torn"
+        desk = await started(desk.restart())
+        ((reason, text),) = desk.api.events()
+        assert reason == "TelemetryDiscarded"
+        assert "broken-" in text
+        assert await desk.ledgers.submit(batch(completion(2, cost_usd=0.5))) == 2
+        facts = desk.ledgers.facts(ROUTE, UID)
+        assert (facts.usage.completions, facts.usage.cost_usd, facts.session_id) == (2, "1", "s-1")
+        assert desk.api.objects[MAP]["data"]["broken-runs.json"] == "{torn"
+        again = await started(desk.restart())
+        assert completions(again) == 2
+        assert len(again.api.events()) == 1, "told once"
+
+    async def test_an_empty_one_is_nothing_to_talk_about(self) -> None:
+        desk = a_desk()
+        await desk.ledgers.submit(batch(completion(1)))
+        desk.api.objects[MAP]["data"] = {}
+        desk = await started(desk.restart())
+        assert desk.api.events() == []
+
+
+class TestTold:
+    async def test_whoever_is_concerned_is_woken(self) -> None:
+        desk = a_desk()
+        await desk.ledgers.submit(batch(failure(1, 1, WEEKLY)))
+        assert set(desk.woken) == {("run", "fix-login"), ("route", "coding"), ("provider", "anthropic")}
+
+    async def test_a_limit_is_known_before_it_is_written(self) -> None:
+        desk = a_desk()
+        desk.api.before = _refuse
+        with pytest.raises(TryLater):
+            await desk.ledgers.submit(batch(failure(1, 1, WEEKLY)))
+        route = desk.world.routes.get(ROUTE)
+        assert route is not None
+        view = desk.ledgers.candidates("team", route, desk.now)[0]
+        assert (view.limited_until, view.limit_kind) == (after(3600), "SubscriptionLimit")
+
+    async def test_limits_and_breakers_come_back_from_the_statuses(self) -> None:
+        desk = a_desk()
+        route = route_manifest(status={"candidates": [{
+            "name": "b", "eligible": False, "reason": "CircuitOpen",
+            "circuit": {"state": "Open", "failures": 3, "openedTime": "2026-11-21T11:59:50Z"}}]})  # fmt: skip
+        desk.add(names.MODEL_ROUTES, route)
+        provider = desk.api.objects["modelproviders", "team", "anthropic"]
+        provider["status"] = {"limits": [{
+            "quotaGroup": "team/anthropic", "kind": "BalanceExhausted", "setTime": "2026-11-21T11:00:00Z",
+            "untilTime": "2026-11-21T17:00:00Z"}]}  # fmt: skip
+        desk = await started(desk.restart())
+        seen = desk.world.routes.get(ROUTE)
+        assert seen is not None
+        a, b, _ = desk.ledgers.candidates("team", seen, desk.now)
+        assert a.limit_kind == "BalanceExhausted"
+        assert (b.circuit_allows, b.circuit_until) == (False, after(20))
+
+    async def test_a_probe_is_taken_when_an_attempt_starts(self) -> None:
+        desk = a_desk()
+        await desk.ledgers.submit(batch(*(outage(n) for n in range(1, 4))))
+        desk.pass_time(40)
+        route = desk.world.routes.get(ROUTE)
+        assert route is not None
+        assert desk.ledgers.candidates("team", route, desk.now)[0].circuit_allows
+        desk.ledgers.started(ROUTE, "a")
+        assert not desk.ledgers.candidates("team", route, desk.now)[0].circuit_allows
+
+
+class TestFinal:
+    async def test_a_final_record_from_the_pod_counts_like_one_that_was_sent(self) -> None:
+        desk = a_desk()
+        await desk.ledgers.submit(batch(direct(1), source=SIDECAR))
+        end = report(
+            3, final=True, completions=3, tokens=USED, cost_usd=0.03, exit_code=0, end_class=EndClass.SUCCEEDED
+        )
+        for _ in range(3):
+            desk.ledgers.note_final(ROUTE, end)
+        facts = desk.ledgers.facts(ROUTE, UID)
+        assert (facts.usage.completions, facts.attempts[1].final) == (3, True)
+        assert await desk.ledgers.submit(batch(direct(2), end, source=SIDECAR)) == 3
+        assert completions(await started(desk.restart())) == 3
+
+    async def test_a_limit_in_it_binds_the_provider(self) -> None:
+        desk = a_desk()
+        desk.ledgers.note_final(ROUTE, report(1, final=True, verdict=WEEKLY, end_class=EndClass.SUBSCRIPTION_LIMIT))
+        assert ("provider", "login") in desk.woken
+
+
+class TestOver:
+    async def test_the_account_of_a_finished_run_is_closed_at_the_next_write(self) -> None:
+        desk = a_desk()
+        await desk.ledgers.submit(batch(completion(1)))
+        desk.add(names.AGENT_RUNS, run_manifest(**over()))
+        await desk.ledgers.submit(batch(completion(2)))
+        assert json.loads(desk.api.objects[MAP]["data"]["runs.json"]) == {}
+        route = desk.world.routes.get(ROUTE)
+        assert route is not None
+        assert desk.ledgers.candidates("team", route, desk.now)[0].samples == 2, "the route still learns from it"
+
+    async def test_the_new_attempt_has_not_been_served_yet(self) -> None:
+        desk = a_desk()
+        await desk.ledgers.submit(batch(completion(1)))
+        assert desk.ledgers.facts(ROUTE, UID).served_by == "a"
+        desk.add(names.AGENT_RUNS, run_manifest(attemptCount=2, attempts=[attempt(2, "b", "openai")]))
+        assert desk.ledgers.facts(ROUTE, UID).served_by == ""
+
+    async def test_facts_of_strangers_are_empty(self) -> None:
+        desk = a_desk()
+        assert desk.ledgers.facts(Key("team", "nowhere"), UID).usage.completions == 0
+        assert desk.ledgers.facts(ROUTE, "nobody").usage.completions == 0
+
+
+class TestReset:
+    async def test_a_token_resets_once_even_across_restarts(self) -> None:
+        desk = a_desk()
+        await desk.ledgers.submit(batch(*(outage(n) for n in range(1, 4))))
+        await desk.ledgers.reset(ROUTE, "please")
+        desk = await started(desk.restart())
+        route = desk.world.routes.get(ROUTE)
+        assert route is not None
+        await desk.ledgers.submit(batch(*(outage(n) for n in range(4, 7))))
+        writes = desk.api.writes("configmaps")
+        await desk.ledgers.reset(ROUTE, "please")
+        assert not desk.ledgers.candidates("team", route, desk.now)[0].circuit_allows
+        assert desk.api.writes("configmaps") == writes

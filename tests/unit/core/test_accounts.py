@@ -1,0 +1,119 @@
+"""What one call says of an account holds for everybody who shares it."""
+
+from typing import Any
+
+import pytest
+
+from droveway.api.enums import EndClass
+from droveway.core.accounts import Accounts, Signal
+from droveway.core.verdict import Scope, Verdict
+from helpers.told import NOON, a_provider, after, verdict
+
+WEEKLY = verdict(EndClass.SUBSCRIPTION_LIMIT, after(3600), "weekly limit reached")
+REFUSED = verdict(EndClass.AUTH_FAILED, reason="invalid x-api-key")
+
+
+def accounts(**providers: dict[str, Any]) -> Accounts:
+    found = Accounts("team")
+    for name, spec in providers.items():
+        found.know(a_provider(name, **spec))
+    return found
+
+
+def said(
+    what: Verdict | None, at: float = 0, provider: str = "a", model: str = "m", started: float | None = None
+) -> Signal:
+    return Signal(provider, model, what, after(at), after(at if started is None else started), "gateway")
+
+
+def limited(found: Accounts, provider: str = "a", at: float = 1, model: str = "m") -> bool:
+    return found.limit(provider, model, after(at)) is not None
+
+
+def test_a_limit_holds_for_the_whole_quota_group_and_ends_by_itself() -> None:
+    found = accounts(a={"quotaGroup": "g"}, b={"quotaGroup": "g"}, c={})
+    assert found.take([said(WEEKLY)], NOON) == {"a", "b"}
+    assert [limited(found, name) for name in "abc"] == [True, True, False]
+    assert not limited(found, "a", 3600)
+
+
+def test_a_limit_of_one_model_leaves_the_others_alone() -> None:
+    found = accounts(a={})
+    found.take([said(verdict(EndClass.RATE_LIMITED, after(60), scope=Scope.MODEL))], NOON)
+    assert limited(found)
+    assert not limited(found, model="another")
+    assert [limit.model for limit in found.limits("a", NOON)] == ["m"]
+
+
+@pytest.mark.parametrize(
+    ("started", "clears"),
+    [pytest.param(5, True, id="began after the limit"), pytest.param(-5, False, id="was in flight already")],
+)
+def test_a_success_clears_a_limit_only_if_it_began_later(started: float, clears: bool) -> None:
+    found = accounts(a={"quotaGroup": "g"}, b={"quotaGroup": "g"})
+    found.take([said(WEEKLY)], NOON)
+    changed = found.take([said(None, 10, "b", started=started)], after(10))
+    assert (not limited(found, at=11), bool(changed)) == (clears, clears)
+
+
+def test_the_order_of_calls_decides() -> None:
+    found = accounts(a={})
+    found.take([said(WEEKLY, 1), said(None, 3, started=2), said(WEEKLY, 5)], after(6))
+    assert limited(found, at=7)
+
+
+def test_a_limit_without_an_end_lasts_as_long_as_the_provider_says() -> None:
+    found = accounts(a={"limits": {"defaultSeconds": 60}})
+    found.take([said(verdict(EndClass.SUBSCRIPTION_LIMIT))], NOON)
+    assert [limited(found, at=at) for at in (59, 60)] == [True, False]
+
+
+def test_a_limit_without_an_end_never_shortens_a_stated_one() -> None:
+    found = accounts(a={"limits": {"defaultSeconds": 60}})
+    found.take([said(WEEKLY), said(verdict(EndClass.SUBSCRIPTION_LIMIT), 1)], after(1))
+    assert limited(found, at=3599)
+
+
+def test_a_refused_key_is_forgiven_by_a_success_or_another_secret() -> None:
+    found = accounts(a={})
+    assert found.take([said(REFUSED)], NOON) == {"a"}
+    assert found.take([said(REFUSED)], NOON) == set(), "nothing new"
+    assert found.refused("a") == REFUSED
+    assert found.take([said(None, 1)], after(1)) == {"a"}
+    assert found.refused("a") is None
+    found.take([said(REFUSED)], after(2))
+    found.pardon("a")
+    assert found.refused("a") is None
+
+
+def test_an_outage_says_nothing_of_the_account() -> None:
+    assert accounts(a={}).take([said(verdict(EndClass.PROVIDER_OUTAGE))], NOON) == set()
+
+
+def test_limits_survive_in_the_statuses() -> None:
+    found = accounts(a={"quotaGroup": "g"})
+    found.take([said(WEEKLY)], NOON)
+    status = {"limits": [limit.to_wire() for limit in found.limits("a", after(1))]}
+    again = Accounts("team")
+    again.know(a_provider("a", status=status, quotaGroup="g"))
+    again.know(a_provider("b", quotaGroup="g"))
+    assert limited(again, "b")
+    assert again.limits("b", after(1)) == found.limits("a", after(1))
+    again.take([said(None, 5)], after(5))
+    again.know(a_provider("a", status=status, quotaGroup="g"))
+    assert not limited(again, "a", 6), "a status that lags behind does not bring it back"
+
+
+def test_the_limit_that_ends_last_is_the_first_that_a_status_names() -> None:
+    found = accounts(a={})
+    soon = verdict(EndClass.RATE_LIMITED, after(60), scope=Scope.MODEL)
+    found.take([said(soon), said(WEEKLY)], NOON)
+    assert [limit.until_time for limit in found.limits("a", NOON)] == [after(3600), after(60)]
+    (whole, _) = found.limits("a", NOON)
+    assert (whole.quota_group, whole.kind, whole.source, whole.message, whole.set_time) == (
+        "team/a",
+        "SubscriptionLimit",
+        "gateway",
+        "weekly limit reached",
+        NOON,
+    )

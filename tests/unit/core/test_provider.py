@@ -1,0 +1,104 @@
+"""The status of a provider says whether it can be used, until when not, and what to do."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from droveway.api.enums import ConditionType, EndClass
+from droveway.api.v1alpha1 import ModelProvider, ModelProviderStatus
+from droveway.core.accounts import Accounts, Signal
+from droveway.core.conditions import find
+from droveway.core.provider import SecretState, next_change, notes, provider_status
+from helpers.told import NOON, a_provider, after, verdict
+
+GOOD = SecretState(frozenset({"apiKey"}), "1")
+
+
+def judge(
+    provider: ModelProvider, secret: SecretState | None = GOOD, *told: Signal, at: float = 1, allow: bool = False
+) -> ModelProviderStatus:
+    accounts = Accounts("team")
+    accounts.know(provider)
+    accounts.take(told, after(at))
+    return provider_status(provider, secret, accounts, after(at), allow_direct_base_url=allow)
+
+
+def said(kind: EndClass, until: float | None = None, at: float = 0) -> Signal:
+    what = verdict(kind, None if until is None else after(until), "words of the provider")
+    return Signal("p", "m", what, after(at), after(at), "gateway")
+
+
+@pytest.mark.parametrize(
+    ("spec", "secret", "told", "reason", "says"),
+    [
+        pytest.param({}, GOOD, (), "Valid", "", id="all is well"),
+        pytest.param({"credentialsRef": None}, None, (), "Valid", "", id="it needs no key"),
+        pytest.param({}, SecretState(None), (), "SecretNotFound", "create it", id="no Secret"),
+        pytest.param(
+            {}, SecretState(frozenset({"x"})), (), "SecretKeyMissing", "no key apiKey", id="no such key in it"
+        ),
+        pytest.param({}, GOOD, (said(EndClass.AUTH_FAILED),), "AuthFailed", "Secret key", id="the key is refused"),
+        pytest.param({"access": "Direct", "baseURL": "http://x"}, GOOD, (), "BaseURLRefused", "login", id="a leak"),
+        pytest.param(
+            {"limits": {"signatures": ["fine", "(ope"]}},
+            GOOD,
+            (),
+            "ProviderInvalid",
+            "signatures[1]",
+            id="a bad pattern",
+        ),
+    ],
+)
+def test_readiness(
+    spec: dict[str, Any], secret: SecretState | None, told: tuple[Signal, ...], reason: str, says: str
+) -> None:
+    ready = find(judge(a_provider("p", **spec), secret, *told).conditions, ConditionType.READY)
+    assert ready is not None
+    assert (ready.reason, ready.status) == (reason, "True" if reason == "Valid" else "False")
+    assert says in ready.message
+
+
+def test_a_direct_base_url_may_be_allowed() -> None:
+    status = judge(a_provider("p", access="Direct", baseURL="http://x"), allow=True)
+    assert [c.status for c in status.conditions if c.type == "Ready"] == ["True"]
+
+
+def test_a_limit_is_a_condition_a_list_and_a_timer() -> None:
+    status = judge(a_provider("p"), GOOD, said(EndClass.SUBSCRIPTION_LIMIT, 3600))
+    limited = find(status.conditions, ConditionType.LIMITED)
+    assert limited is not None
+    assert (limited.status, limited.reason) == ("True", "SubscriptionLimit")
+    assert limited.message == "SubscriptionLimit of team/p until 2026-11-21T13:00:00Z"
+    assert next_change(status) == after(3600)
+    ready = find(status.conditions, ConditionType.READY)
+    assert ready is not None
+    assert ready.status == "True", "spent is not broken"
+
+
+def test_events_tell_when_a_limit_comes_and_goes_and_only_then() -> None:
+    provider = a_provider("p")
+    free, spent = judge(provider), judge(provider, GOOD, said(EndClass.SUBSCRIPTION_LIMIT, 3600))
+    (reached,) = notes(free, spent)
+    assert (reached.reason, reached.warning) == ("LimitReached", True)
+    assert "words of the provider" in reached.message
+    (cleared,) = notes(spent, free)
+    assert (cleared.reason, cleared.message) == ("LimitCleared", "SubscriptionLimit of team/p is over")
+    assert notes(spent, spent) == []
+
+
+def test_an_end_that_moves_by_less_than_a_second_is_not_worth_a_write() -> None:
+    first = judge(a_provider("p"), GOOD, said(EndClass.RATE_LIMITED, 60))
+    limits = {"limits": [limit.to_wire() for limit in first.limits]}
+    near = judge(a_provider("p", status=limits), GOOD, said(EndClass.RATE_LIMITED, 60.5, at=1), at=1)
+    far = judge(a_provider("p", status=limits), GOOD, said(EndClass.RATE_LIMITED, 62, at=1), at=1)
+    assert near.limits == first.limits
+    assert far.limits[0].until_time == after(62)
+
+
+def test_looking_again_changes_nothing() -> None:
+    first = judge(a_provider("p"), GOOD, said(EndClass.SUBSCRIPTION_LIMIT, 3600))
+    wire = first.model_copy(update={"limits": first.limits}).to_wire()
+    second = judge(a_provider("p", status=wire), GOOD, at=30)
+    assert second == first
+    assert first.conditions[0].last_transition_time == NOON + timedelta(seconds=1)
