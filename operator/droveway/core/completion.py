@@ -41,3 +41,18 @@ class CompletionEvent:
     cost_usd: float | None = None
     error: str | None = None
     id: str | None = None
+
+
+_PICODOLLARS = 10**12
+DEAREST_USD = 1e12  # no completion costs more; what claims to is rejected with NaN and infinity (R-T12)
+
+
+def price_of(event: CompletionEvent) -> int | None:
+    """The cost in 10^-12 dollars; None when it is unknown or can be no cost."""
+    cost = event.cost_usd
+    return None if cost is None or not 0 <= cost < DEAREST_USD else round(cost * _PICODOLLARS)
+
+
+def dollars(price: int) -> float:
+    """A sum of prices in dollars."""
+    return price / _PICODOLLARS

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Self
 
-from droveway.core.completion import CompletionEvent
-from droveway.core.series import dollars, price_of
+from droveway.core.completion import CompletionEvent, dollars, price_of
 from droveway.core.summary import add_tokens
 
 

@@ -6,40 +6,19 @@ look-ups, however many entries there are.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate, pairwise
 
-from droveway.core.completion import CompletionEvent
+from droveway.core.completion import CompletionEvent, price_of
 from droveway.core.summary import EPOCH, Bucket, add_tokens, microseconds
-
-Sums = tuple[int, int, int, int]
-"""Successes, failures, nanoseconds of latency, successes that were timed."""
-NOTHING: Sums = (0, 0, 0, 0)
+from droveway.core.sums import NOTHING, Sums, pack, unpack
 
 Item = CompletionEvent | Bucket
 """A completion, or an imported bucket, which counts until its last moment leaves the window (R-T8)."""
 
 _NO_EDGE = -(2**62)  # before all slots
 _NEVER = datetime.min.replace(tzinfo=UTC)
-_PICODOLLARS = 10**12
-_DEAREST = 1e12  # no completion costs more; what claims to is rejected with NaN and infinity
-
-
-def is_cost(value: float) -> bool:
-    """Whether this can be what a completion cost (R-T12)."""
-    return 0 <= value < _DEAREST
-
-
-def price_of(event: CompletionEvent) -> int | None:
-    """The cost in 10^-12 dollars; None when it is unknown."""
-    cost = event.cost_usd
-    return None if cost is None or not is_cost(cost) else round(cost * _PICODOLLARS)
-
-
-def dollars(cost: int) -> float:
-    """A sum of prices in dollars."""
-    return cost / _PICODOLLARS
 
 
 class Slot:
@@ -104,11 +83,11 @@ class Slot:
                 yield item
 
     def _sums(self, i: int) -> Sums:
-        return _minus(self.running[i + 1], self.running[i])
+        return self.running[i + 1] - self.running[i]
 
     def _rebuild(self, keep: list[int]) -> None:
         """Keeps these entries, in this order."""
-        self.running = list(accumulate((self._sums(i) for i in keep), _plus, initial=NOTHING))
+        self.running = list(accumulate((self._sums(i) for i in keep), initial=NOTHING))
         self.times, self.items = [self.times[i] for i in keep], [self.items[i] for i in keep]
         self.ordered = all(a <= b for a, b in pairwise(self.times))
         self._bucket = self._sessions = None
@@ -117,11 +96,15 @@ class Slot:
         events = [item for i in places if isinstance(item := self.items[i], CompletionEvent)]
         costs = [cost for event in events if (cost := price_of(event)) is not None]
         times = [self.times[i] for i in places]
+        succeeded, failed, timed, latency_ns = unpack(sum(self._sums(i) for i in places))
         return Bucket(
             start,
             microseconds(min(times)),
             microseconds(max(times)),
-            *_total(self._sums(i) for i in places),
+            succeeded,
+            failed,
+            latency_ns,
+            timed,
             tokens=add_tokens(event.tokens for event in events),
             cost=sum(costs),
             priced=len(costs),
@@ -153,7 +136,9 @@ class Series:
         self._slots: dict[int, Slot] = {}
         self._imported: dict[int, tuple[Slot, Bucket]] = {}
         self.last = _NEVER  # the latest entry
-        self._leave()
+        self._index, self._slot, self._low, self._high = 0, Slot(), EPOCH, EPOCH  # the slot that is written
+        self._others = NOTHING  # all slots but that one
+        self._edge, self._before = _NO_EDGE, NOTHING  # the slots before the edge together: kept from read to read
 
     def __bool__(self) -> bool:
         return bool(self._slots)
@@ -168,9 +153,7 @@ class Series:
             slot.ordered = False
         times.append(at)
         slot.items.append(item)
-        a, b, c, d = running[-1]
-        e, f, g, h = sums
-        running.append((a + e, b + f, c + g, d + h))
+        running.append(running[-1] + sums)
         if at > self.last:
             self.last = at
 
@@ -183,7 +166,7 @@ class Series:
         if held := self._imported.pop(bucket.start, None):
             held[0].remove(held[1])
             self._leave()
-        self.add(at, (bucket.succeeded, bucket.failed, bucket.latency_ns, bucket.timed), bucket)
+        self.add(at, pack(bucket.succeeded, bucket.failed, bucket.timed, bucket.latency_ns), bucket)
         self._slot.imported += 1
         self._imported[bucket.start] = (self._slot, bucket)
 
@@ -191,10 +174,10 @@ class Series:
         """Sums of what is after the cutoff."""
         edge = microseconds(cutoff) // self._width
         if edge != self._edge or self._index < edge:
-            self._before, self._edge = _total(slot.running[-1] for i, slot in self._slots.items() if i < edge), edge
-        sums = _minus(_plus(self._others, self._slot.running[-1]), self._before)
+            self._before, self._edge = sum(slot.running[-1] for i, slot in self._slots.items() if i < edge), edge
+        sums = self._others + self._slot.running[-1] - self._before
         slot = self._slots.get(edge)
-        return _minus(sums, slot.gone(cutoff)) if slot else sums
+        return sums - slot.gone(cutoff) if slot else sums
 
     def session(self, session: str, cutoff: datetime) -> list[CompletionEvent]:
         """The completions of a session after the cutoff."""
@@ -230,7 +213,7 @@ class Series:
         slot = self._slots.get(index)
         if slot is None:
             slot = self._slots[index] = Slot()
-        self._others = _minus(_plus(self._others, self._slot.running[-1]), slot.running[-1])
+        self._others += self._slot.running[-1] - slot.running[-1]
         self._index, self._slot = index, slot
         self._low = at - timedelta(microseconds=offset)
         self._high = self._low + self._length
@@ -240,26 +223,9 @@ class Series:
     def _leave(self) -> None:
         """Counts everything anew, with no slot being written."""
         self._index, self._slot, self._low, self._high = 0, Slot(), EPOCH, EPOCH
-        self._others = _total(slot.running[-1] for slot in self._slots.values())
-        self._edge, self._before = _NO_EDGE, NOTHING  # the slots before the edge together: kept from read to read
+        self._others = sum(slot.running[-1] for slot in self._slots.values())
+        self._edge = _NO_EDGE
         self.last = max((at for slot in self._slots.values() for at in slot.times), default=_NEVER)
-
-
-def _plus(some: Sums, more: Sums) -> Sums:
-    (a, b, c, d), (e, f, g, h) = some, more
-    return a + e, b + f, c + g, d + h
-
-
-def _minus(some: Sums, less: Sums) -> Sums:
-    (a, b, c, d), (e, f, g, h) = some, less
-    return a - e, b - f, c - g, d - h
-
-
-def _total(all_sums: Iterable[Sums]) -> Sums:
-    total = NOTHING
-    for sums in all_sums:
-        total = _plus(total, sums)
-    return total
 
 
 def _at(since: int) -> datetime:

@@ -13,6 +13,7 @@ from typing import Any, Self
 from droveway.api.enums import LIMIT_CLASSES, EndClass
 from droveway.core.completion import TokenBreakdown
 from droveway.core.limitbook import Limit, Streak
+from droveway.core.sums import MOST
 from droveway.core.verdict import Scope
 
 SCHEMA_VERSION = 1
@@ -197,10 +198,10 @@ def _bucket(row: list[Any]) -> Bucket:
         _whole(start, _END_OF_TIME),
         _whole(first, _END_OF_TIME),
         _whole(last, _END_OF_TIME),
-        _whole(succeeded),
-        _whole(failed),
+        _whole(succeeded, MOST),
+        _whole(failed, MOST),
         _whole(latency_ns),
-        _whole(timed),
+        _whole(timed, MOST),
         TokenBreakdown(*(_whole(n) for n in tokens)),
         _whole(cost),
         _whole(priced),
@@ -242,7 +243,7 @@ def _inherited(row: dict[str, Any]) -> InheritedLimit | None:
 
 
 def _buckets_of_reference(row: dict[str, Any]) -> tuple[Bucket, ...]:
-    succeeded, failed = _whole(row["successful_completions"]), _whole(row["failed_completions"])
+    succeeded, failed = _whole(row["successful_completions"], MOST), _whole(row["failed_completions"], MOST)
     if row.get("last_event_at") is None or succeeded + failed == 0:
         return ()
     last = microseconds(_time(row["last_event_at"]))

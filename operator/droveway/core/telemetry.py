@@ -6,12 +6,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from droveway.api.enums import EndClass
-from droveway.core.completion import CompletionEvent, TokenBreakdown
+from droveway.core.completion import DEAREST_USD, CompletionEvent, TokenBreakdown
 from droveway.core.limitbook import DEFAULT_LIMIT_TTL, Limit, LimitBook
 from droveway.core.limits import classify_text, find_limit
 from droveway.core.performance import ModelPerformance, ModelUsage, SessionUsage
-from droveway.core.series import NOTHING, Series, Sums, is_cost
+from droveway.core.series import Series
 from droveway.core.summary import EPOCH, NANOSECONDS_PER_MS, InheritedLimit, TelemetrySummary, microseconds
+from droveway.core.sums import FAILED, LATENCY_SHIFT, NOTHING, SUCCEEDED, TIMED, Sums, unpack
 from droveway.core.verdict import Scope, Verdict
 
 __all__ = [
@@ -29,8 +30,6 @@ __all__ = [
 SLOTS_PER_WINDOW = 60
 _LONGEST_WINDOW = timedelta(days=36_500)
 _LONGEST_LATENCY_MS = 1e12
-_FAILED: Sums = (0, 1, 0, 0)
-_UNTIMED: Sums = (1, 0, 0, 0)
 _SHARED_PREFIXES = frozenset({"sonnet", "opus", "haiku", "anthropic", "claude-code"})
 
 
@@ -129,7 +128,7 @@ class TelemetryStore:
     def model_performance(self, model: str, now: datetime) -> ModelPerformance:
         """How one model performs; all zero for one that nobody knows."""
         series, cutoff = self._series.get(model), self._cutoff(now)
-        succeeded, failed, latency_ns, timed = series.within(cutoff) if series else NOTHING
+        succeeded, failed, timed, latency_ns = unpack(series.within(cutoff) if series else NOTHING)
         last = series.last if series else cutoff
         limit = self._book.find(self._key(model), now, model)
         seconds = self._window.total_seconds()
@@ -215,17 +214,17 @@ class TelemetryStore:
 
     def _sums(self, event: CompletionEvent) -> Sums:
         cost, latency = event.cost_usd, event.latency_ms
-        if cost is not None and not is_cost(cost):
+        if cost is not None and not 0 <= cost < DEAREST_USD:
             self.cost_rejected_total += 1
         if not event.success:
-            return _FAILED
+            return FAILED
         if latency is None:
-            return _UNTIMED
+            return SUCCEEDED
         if 0 < latency < _LONGEST_LATENCY_MS:
-            return (1, 0, int(latency * NANOSECONDS_PER_MS + 0.5), 1)
+            return SUCCEEDED + TIMED + (int(latency * NANOSECONDS_PER_MS + 0.5) << LATENCY_SHIFT)
         if latency != 0:
             self.latency_rejected_total += 1
-        return _UNTIMED
+        return SUCCEEDED
 
     def _note_limit(self, model: str, verdict: Verdict | None, at: datetime, now: datetime) -> bool:
         return verdict is not None and self._book.set(self._key(model), verdict, at, now, model)

@@ -51,17 +51,18 @@ class StoreMachine(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.now = START
+        self.now = self.latest = START
         self.store = TelemetryStore(WINDOW, TTL)
         self.slow = Slow()
 
     @rule(by=moments)
     def wait(self, by: timedelta) -> None:
         self.now += by
+        self.latest = max(self.latest, self.now)
 
     @rule(by=st.integers(0, 20))
     def step_back(self, by: int) -> None:
-        self.now -= timedelta(seconds=by)
+        self.now = max(self.now - timedelta(seconds=by), self.latest - WINDOW / 2)
 
     @rule(
         model=st.sampled_from(MODELS),
