@@ -4,8 +4,8 @@ import json
 from dataclasses import replace
 from datetime import datetime
 
-from droveway.agents import stream_parser
-from droveway.api.enums import Access
+from droveway.agents import Outcome, stream_parser
+from droveway.api.enums import Access, EndClass
 from droveway.core.completion import CompletionEvent, TokenBreakdown
 from droveway.core.events import TOKEN_FIELDS, Record, RecordKind, record_to_dict
 from droveway.core.verdict import Verdict
@@ -16,6 +16,8 @@ RESULT_CHARACTERS = 4097
 """One more than a status holds, so that the operator can tell that it was cut."""
 
 TERMINATION_BYTES = 2048
+
+_OF_THE_PROVIDER = frozenset({EndClass.PROVIDER_OUTAGE, EndClass.AUTH_FAILED})
 
 _WRAPPER = "droveway: "
 _REFUSED = 127
@@ -49,7 +51,7 @@ class Reporter:
 
     def stdout(self, line: str, at: datetime) -> None:
         """One line, printed at `at`."""
-        self._take(self._parser.feed(line, at))
+        self._take(self._parser.feed(line, at), self._parser.verdict)
         self._tell_news(at)
 
     def stderr(self, line: str, at: datetime) -> None:
@@ -65,17 +67,17 @@ class Reporter:
     def finish(self, exit_code: int | None, at: datetime) -> Record:
         """The agent has ended. None: nobody knows how."""
         outcome = self._parser.finish(exit_code, at)
-        self._take(outcome.events)
+        verdict = self._verdict_of(outcome)
+        self._take(outcome.events, verdict)
         refusal = self._refusal if exit_code == _REFUSED else ""
         return self._append(
             replace(
                 self._report(at),
-                model=outcome.model or self._attempt.model,
                 success=outcome.success,
                 tokens=self._tokens,
                 cost_usd=self._cost,
                 error=refusal or outcome.message or None,
-                verdict=outcome.limit,
+                verdict=verdict,
                 final=True,
                 exit_code=exit_code,
                 end_class=outcome.end_class,
@@ -84,14 +86,13 @@ class Reporter:
             )
         )
 
-    def _take(self, events: list[CompletionEvent]) -> None:
+    def _take(self, events: list[CompletionEvent], verdict: Verdict | None) -> None:
         for event in events:
             if event.id and event.id in self._known:
                 continue
             record = replace(
                 self._report(event.completed_at),
                 kind=RecordKind.COMPLETION,
-                model=event.model or self._attempt.model,
                 session_id=event.session_id,
                 latency_ms=event.latency_ms,
                 success=event.success,
@@ -99,12 +100,19 @@ class Reporter:
                 cost_usd=event.cost_usd,
                 error=event.error,
                 id=event.id,
-                verdict=None if event.success else self._parser.verdict,
+                verdict=None if event.success else verdict,
             )
             if self._attempt.access is Access.DIRECT and not self._journal.full:
                 self._append(record)
             else:
                 self._count(record)
+
+    def _verdict_of(self, outcome: Outcome) -> Verdict | None:
+        """What the end says of the provider; also when only stderr or the exit code told it."""
+        said = self._parser.verdict
+        if outcome.limit or outcome.end_class not in _OF_THE_PROVIDER:
+            return outcome.limit
+        return said if said and said.kind is outcome.end_class else Verdict(outcome.end_class, reason=outcome.message)
 
     def _tell_news(self, at: datetime) -> None:
         """The session, and what the CLI says of its provider, as soon as they are known."""
@@ -113,6 +121,7 @@ class Reporter:
             self._append(self._report(at))
 
     def _report(self, at: datetime) -> Record:
+        """Under the candidate's model, whatever the CLI calls it: breakers and telemetry go by that."""
         attempt = self._attempt
         return Record(
             number=0,

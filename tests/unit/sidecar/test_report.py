@@ -61,6 +61,36 @@ def test_a_completion_says_whose_it_is(desk: Desk) -> None:
     assert (told.session_id, told.tokens, told.cost_usd) == ("session-1", spent(100), 0.01)
 
 
+def test_a_completion_counts_for_the_candidates_model_whatever_the_cli_calls_it(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "journal", DROVEWAY_CLI="claude")
+    usage = {"input_tokens": 5, "output_tokens": 5}
+    desk.reads(
+        json.dumps({"type": "system", "subtype": "init", "session_id": "s", "model": "claude-sonnet-4-5-20250929"}),
+        json.dumps({"type": "result", "subtype": "success", "is_error": False, "result": "ok", "usage": usage}),
+    )
+    final = desk.reporter.finish(0, NOON)
+    assert [r.model for r in (*desk.completions, final)] == ["claude-sonnet-4-5"] * 2
+
+
+@pytest.mark.parametrize(
+    ("stderr", "end_class"),
+    [
+        pytest.param("503 Service Unavailable: overloaded", EndClass.PROVIDER_OUTAGE, id="an outage"),
+        pytest.param("401 Unauthorized: invalid api key", EndClass.AUTH_FAILED, id="a refused login"),
+    ],
+)
+def test_what_only_stderr_said_of_the_provider_is_a_verdict_too(desk: Desk, stderr: str, end_class: EndClass) -> None:
+    desk.reads(json.dumps({"type": "step_start", "sessionID": "session-1"}))
+    desk.reporter.stderr(stderr, NOON)
+    final = desk.reporter.finish(1, NOON)
+    assert [r.verdict.kind for r in (*desk.completions, final) if r.verdict] == [end_class] * 2
+
+
+def test_an_agents_own_failure_is_no_verdict(desk: Desk) -> None:
+    desk.reads(step(1, reason="stop"))
+    assert desk.reporter.finish(3, NOON).verdict is None
+
+
 def test_the_session_is_told_once(desk: Desk) -> None:
     desk.reads(said("hello"), said("again"), step(100), said("and again"))
     assert [r.session_id for r in desk.records if r.kind is RecordKind.REPORT] == ["session-1"]
