@@ -5,6 +5,7 @@ import contextlib
 import logging
 import signal
 from collections.abc import Iterator
+from typing import Any, cast
 
 import kopf
 import uvicorn
@@ -91,23 +92,33 @@ class Operator:
         self._ready = asyncio.Event()
         keys, sources = NamespaceKeys(cluster, master), Sources(cluster)
         pods = PodSettings(settings.image, settings.operator_url, settings.gateway_url, settings.image_pull_policy)
-        self.ledgers = Ledgers(cluster, self.world, wake_run=self._wake_run, wake_route=self._wake_route,
-                               wake_provider=self._wake_provider)
+        self.ledgers = Ledgers(
+            cluster, self.world, wake_run=self._wake_run, wake_route=self._wake_route, wake_provider=self._wake_provider
+        )
         gatherer = Gatherer(self.world, sources, self.ledgers, pods)
         runs = RunController(cluster, self.world, gatherer, keys, pods)
         routes = RouteController(cluster, self.world, self.ledgers)
-        providers = ProviderController(cluster, self.world, self.ledgers, sources,
-                                       allow_direct_base_url=settings.allow_direct_base_url)
+        providers = ProviderController(
+            cluster, self.world, self.ledgers, sources, allow_direct_base_url=settings.allow_direct_base_url
+        )
         self._runs = KeyedQueue("AgentRun", runs.reconcile, settings.workers)
         self._routes = KeyedQueue("ModelRoute", routes.reconcile, 4)
         self._providers = KeyedQueue("ModelProvider", providers.reconcile, 4)
         self.world.wake_run, self.world.wake_route, self.world.wake_provider = (
-            self._wake_run, self._wake_route, self._wake_provider)
+            self._wake_run,
+            self._wake_route,
+            self._wake_provider,
+        )
         self._resync = Resync(cluster, self.world, namespaces, settings.resync_seconds)
         self._app = build_app(
-            self.ledgers, self.world, cluster, keys,
+            self.ledgers,
+            self.world,
+            cluster,
+            keys,
             gateway_account=f"system:serviceaccount:{settings.namespace}:{settings.gateway_account}",
-            active=self._ready.is_set, unhealthy=self._unhealthy)
+            active=self._ready.is_set,
+            unhealthy=self._unhealthy,
+        )
 
     async def run(self) -> None:
         """Serves, waits for the Lease, then works until something ends."""
@@ -133,13 +144,24 @@ class Operator:
         listed.set()
         namespaces = self._settings.namespaces
         await kopf.operator(
-            registry=build_registry(self.world, self._cluster.access), settings=kopf_settings(), standalone=True,
-            clusterwide=not namespaces, namespaces=namespaces)
+            registry=build_registry(self.world, self._cluster.access),
+            settings=kopf_settings(),
+            identity=cast("Any", self._settings.identity),  # else it looks for a user name, and a pod has none
+            standalone=True,
+            clusterwide=not namespaces,
+            namespaces=namespaces,
+        )
         raise _Stop
 
     async def _serve_http(self) -> None:
-        config = uvicorn.Config(self._app, host=self._settings.host, port=self._settings.port, log_config=None,
-                                access_log=False, lifespan="off")
+        config = uvicorn.Config(
+            self._app,
+            host=self._settings.host,
+            port=self._settings.port,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+        )
         await _Server(config).serve()
 
     def _unhealthy(self) -> str | None:
