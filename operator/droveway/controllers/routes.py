@@ -35,7 +35,10 @@ class RouteController:
             self.ledgers.drop(key)
             self.written_at.pop(key, None)
             return None
-        await self.ledgers.reset(key, route.metadata.annotations.get(names.ANNOTATION_RESET_CIRCUIT, ""))
+        if token := route.metadata.annotations.get(names.ANNOTATION_RESET_CIRCUIT):
+            await self.ledgers.reset(key, token)
+            if self.world.routes.version(key) != int(route.metadata.resource_version):
+                return self.now()  # it changed meanwhile
         now = self.now()
         views = self.ledgers.candidates(key.namespace, route, now)
         ledger = self.ledgers.ledger(route)

@@ -18,7 +18,7 @@ class AttemptFacts:
         reported: what the CLI itself said (its own limit, refused login, outage).
         stalled: the agent has printed nothing for the stall timeout.
         final: the sidecar saw the agent end; then `exit_code`, `end_class` and `message` are its account.
-        completions: upstream calls that the sidecar counted.
+        completions: upstream calls that were counted for it: by gateways, for a Direct candidate by the sidecar.
     """
 
     exhausted: Verdict | None = None
