@@ -270,9 +270,7 @@ class Ledgers:
             book.version = ""
             return
         if not belongs_to(found, book.uid):
-            await self._cluster.delete(CONFIG_MAPS, key.namespace, map_name(key.name), uid=found["metadata"]["uid"])
-            book.version = ""
-            return
+            raise TryLater(f"ConfigMap {map_name(key.name)} is an earlier route's; the garbage collector takes it away")
         token = book.ledger.reset_token
         await self._take_over(key, book, found)
         book.ledger.reset_token = token or book.ledger.reset_token

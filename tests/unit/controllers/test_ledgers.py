@@ -168,6 +168,9 @@ class TestOthersWrite:
         fresh["metadata"]["uid"] = "another"
         desk.take_away(names.MODEL_ROUTES, ROUTE)
         desk.add(names.MODEL_ROUTES, fresh)
+        with pytest.raises(TryLater, match="garbage collector"):
+            await desk.ledgers.submit(batch(completion(2)))
+        desk.api.remove(*MAP)
         assert await desk.ledgers.submit(batch(completion(2))) == 2
         assert completions(desk) == 1
         assert desk.api.objects[MAP]["metadata"]["ownerReferences"][0]["uid"] == "another"
