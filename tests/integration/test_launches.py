@@ -57,7 +57,7 @@ def mock_url() -> Iterator[str]:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    process = subprocess.Popen([sys.executable, "-m", "droveway.mockllm", "--port", str(port)])
+    process = subprocess.Popen([sys.executable, "-m", "droveway", "mockllm", "--port", str(port)])
     try:
         for _ in range(100):
             try:

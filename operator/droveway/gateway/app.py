@@ -6,14 +6,15 @@ import logging
 import re
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import orjson
 
 from droveway.api.enums import EndClass
 from droveway.dialects import BadRequest, DialectSpec, Reply, by_path, client_key
-from droveway.gateway.attempt import AgentStalled, Services
-from droveway.gateway.client import Answering, Asked, Headers, Send
+from droveway.gateway.attempt import Services
+from droveway.gateway.client import AgentStalled, Answering, Asked, Headers, Send
 from droveway.gateway.config import Config, Route
 from droveway.gateway.exchange import Exchange
 from droveway.gateway.identity import Caller, Doorkeeper, NotAllowed
@@ -194,7 +195,8 @@ class _Serving:
             outcome = EndClass.CANCELLED  # returning without an end makes the server close the connection
         except asyncio.CancelledError:
             outcome = EndClass.CANCELLED
-            await self._cancelled()
+            with suppress(AgentStalled):
+                await self._cancelled()
         except Exception:
             log.exception("request %s broke", self._asked.id)
             raise
@@ -224,7 +226,7 @@ class _Serving:
         elif not self._stopped:
             raise asyncio.CancelledError
         elif self._answering.started:
-            await self._answering.end(self._asked.spec.in_band_error(EndClass.PROVIDER_OUTAGE, self._stopped))
+            await self._answering.break_off(self._asked.spec.in_band_error(EndClass.PROVIDER_OUTAGE, self._stopped))
         else:
             await self._answering.reply(self._asked.spec.error_response(EndClass.PROVIDER_OUTAGE, self._stopped, 1))
 

@@ -11,7 +11,7 @@ from droveway.api.enums import EndClass
 from droveway.core.verdict import Scope, Verdict
 from droveway.dialects import Operation, request_headers_to_upstream, response_headers_to_client
 from droveway.gateway.admission import QueueTimeout
-from droveway.gateway.client import Answering, Asked
+from droveway.gateway.client import AgentStalled, Answering, Asked
 from droveway.gateway.config import Candidate, Provider
 from droveway.gateway.credentials import Credentials, NoCredentials
 from droveway.gateway.exhausted import BUSY
@@ -35,10 +35,6 @@ class Services:
     ledger: Ledger
     metrics: GatewayMetrics
     queue_seconds: float
-
-
-class AgentStalled(Exception):  # noqa: N818 - says what happened
-    """The agent does not read its answer; nothing more can be told to it."""
 
 
 class Attempt:
@@ -108,7 +104,7 @@ class Attempt:
             self._close(call, verdict)
         if self._answering.started and not self._answering.done:
             message = f"{provider.name}/{candidate.model} failed after its answer had begun: {verdict.reason}"
-            await self._answering.end(self._asked.spec.in_band_error(verdict.kind, message))
+            await self._answering.break_off(self._asked.spec.in_band_error(verdict.kind, message))
         return None if self._answering.done else verdict
 
     async def _send(self, key: str, call: Call, clock: asyncio.Timeout) -> Verdict:

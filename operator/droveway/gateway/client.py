@@ -1,5 +1,6 @@
 """The agent's side of one exchange: what was asked, and what was answered so far."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,13 @@ from droveway.gateway.config import Route
 from droveway.gateway.identity import Caller
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
+_LAST_WORD_SECONDS = 5.0
+
 Headers = list[tuple[bytes, bytes]]
+
+
+class AgentStalled(Exception):  # noqa: N818 - says what happened
+    """The agent does not read its answer; nothing more can be told to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,18 @@ class Answering:
         self.sending = True
         await self._send_now(message)
         self.sending = False
+
+    async def break_off(self, error: bytes) -> None:
+        """Ends an answer that went wrong with an error in its own dialect.
+
+        Raises:
+            AgentStalled: the agent does not even read that.
+        """
+        try:
+            async with asyncio.timeout(_LAST_WORD_SECONDS):
+                await self.end(error)
+        except TimeoutError as stalled:
+            raise AgentStalled from stalled
 
     async def whole(self, status: int, headers: Headers, body: bytes) -> None:
         """Sends an answer that is complete."""

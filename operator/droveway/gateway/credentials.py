@@ -51,7 +51,7 @@ class Credentials:
             return ""
         entry = self._entries.get(where)
         if entry is None or (entry.value is None and self._age(entry) >= _MISSING_SECONDS):
-            await self._refresh(where)
+            await asyncio.shield(self._refresh(where))
         elif self._age(entry) >= _FRESH_SECONDS:
             self._refresh(where)  # the old one serves until the new one is there
         entry = self._entries.get(where)
@@ -68,7 +68,7 @@ class Credentials:
             return False
         entry = self._entries.get(provider.secret)
         if entry is not None and entry.value == refused:
-            await self._refresh(provider.secret)
+            await asyncio.shield(self._refresh(provider.secret))
             entry = self._entries.get(provider.secret)
         return bool(entry and entry.value and entry.value != refused)
 
@@ -80,6 +80,7 @@ class Credentials:
         return self._clock() - entry.read_at
 
     def _refresh(self, where: SecretKey) -> "asyncio.Task[None]":
+        """The one reading of this key that is under way; it outlives the request that asked for it first."""
         task = self._refreshing.get(where)
         if task is None:
             task = self._refreshing[where] = asyncio.create_task(self._fetch(where))

@@ -31,6 +31,7 @@ from droveway.observability.logging import setup_logging
 log = logging.getLogger(__name__)
 
 _FLUSH_SECONDS = 2.0
+_LAST_SECONDS = 10.0  # beyond the drain: for last words, and for who has not even sent its request
 _LISTEN_BACKLOG = 2048
 
 
@@ -151,6 +152,7 @@ class Gateway:
                 access_log=False,
                 server_header=False,
                 timeout_keep_alive=75,
+                timeout_graceful_shutdown=int(settings.drain_seconds + _LAST_SECONDS),
             ),
             self._listening,
         )
