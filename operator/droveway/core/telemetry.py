@@ -195,11 +195,9 @@ class TelemetryStore:
         """
         cutoff, latest = self._cutoff(now), microseconds(now + self._span)
         for model, buckets in summary.models.items():
-            series = self._series.get(model) or Series(self._width)
+            series = self._series.setdefault(model, Series(self._width))
             for bucket in buckets:
                 series.put(bucket if bucket.last <= latest else replace(bucket, last=microseconds(now)), cutoff)
-            if series:
-                self._series[model] = series
         for key, limit in summary.limits:
             if limit.until > now:
                 self._book.restore(key, limit)

@@ -469,6 +469,12 @@ class TestRestarts:
             assert store.known_models(NOW + hours * HOUR) == [MODEL]
         assert store.export_summary(NOW + 24 * HOUR).limits == ()
 
+    def test_r_t9_so_do_idle_models_that_a_limit_of_their_group_keeps_known(self) -> None:
+        store = store_with(done(model="zai/idle"))
+        store.record(failed("usage limit reached", NOW + HOUR, "zai/busy"), NOW + HOUR)
+        assert store.known_models(NOW + HOUR) == ["zai/busy", "zai/idle"]
+        assert reborn(store, NOW + HOUR).known_models(NOW + HOUR) == ["zai/busy", "zai/idle"]
+
     def test_r_c14_consecutive_limits_survive_too(self) -> None:
         store = reborn(store_with(failed("rate limit exceeded")), NOW)
         later = NOW + 60 * SECOND
