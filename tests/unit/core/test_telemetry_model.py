@@ -36,7 +36,7 @@ class Slow:
     def _limit(self, event: CompletionEvent, at: datetime, now: datetime) -> None:
         key = event.model.split("/")[0]
         set_at, until = self.limits.get(key, (at, at))
-        if event.success and key in self.limits and at - timedelta(milliseconds=event.latency_ms or 0) > set_at:
+        if event.success and key in self.limits and at - timedelta(milliseconds=max(event.latency_ms or 0, 0)) > set_at:
             del self.limits[key]
         if not event.success and event.error == "usage limit reached" and at + TTL > now:
             held = until > now
