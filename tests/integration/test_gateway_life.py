@@ -183,9 +183,6 @@ async def test_known_models_have_a_cost_and_unknown_ones_none(tmp_path: Path) ->
 # ------------------------------------------------------------------------------------------------------ as a process
 
 
-START = "from droveway.gateway.serve import run; from droveway.gateway.settings import GatewaySettings; run(GatewaySettings())"
-
-
 async def test_files_mode_as_a_process(tmp_path: Path) -> None:
     """Started like a user would, asked, told to end while a stream runs, and gone with the stream complete."""
     patient = Patient()
@@ -195,8 +192,8 @@ async def test_files_mode_as_a_process(tmp_path: Path) -> None:
     async with scripted(patient) as (url, _):
         write(config, *completed((provider("a", url), route("a"))))
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", START,
-            env={**os.environ, "DROVEWAY_CONFIG_DIR": str(config), "DROVEWAY_MASTER_KEY_FILE": str(master),
+            sys.executable, "-m", "droveway", "gateway", "--config", str(config),
+            env={**os.environ, "DROVEWAY_MASTER_KEY_FILE": str(master),
                  "DROVEWAY_PORT": "0", "DROVEWAY_HOST": "127.0.0.1"},
             stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
