@@ -18,12 +18,17 @@ class OperatorSettings(BaseSettings):
     namespaces: list[str] = Field(default_factory=list, description="Namespaces to serve, as JSON; empty: all.")
     image: str = Field("droveway/droveway:0.1.0", description="Image of setup and sidecar containers.")
     image_pull_policy: str = "IfNotPresent"
-    operator_url: str = Field(f"http://droveway-operator.default:{names.OPERATOR_PORT}", description="As pods reach us.")
+    operator_url: str = Field(
+        f"http://droveway-operator.default:{names.OPERATOR_PORT}", description="As pods reach us."
+    )
     gateway_url: str = Field(f"http://droveway-gateway.default:{names.GATEWAY_PORT}", description="As pods reach it.")
     gateway_account: str = Field("droveway-gateway", description="Service account of the gateway, in our namespace.")
-    master_key_file: Path = Field(Path("/etc/droveway/master/key"), description="The key that all run keys derive from.")
-    allow_direct_base_url: bool = Field(default=False, description="Direct providers may name a baseURL: it gets the login. "
-                                                                   "For demos and tests.")
+    master_key_file: Path = Field(
+        Path("/etc/droveway/master/key"), description="The key that all run keys derive from."
+    )
+    allow_direct_base_url: bool = Field(
+        default=False, description="Direct providers may name a baseURL: it gets the login. For demos and tests."
+    )
     host: str = "0.0.0.0"  # noqa: S104 - in a pod, behind a Service
     port: int = names.OPERATOR_PORT
     resync_seconds: float = Field(300.0, gt=0)

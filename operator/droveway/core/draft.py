@@ -67,6 +67,7 @@ class Draft:
         wake_at: datetime | None = None,
         waiting: bool = False,
     ) -> Plan:
+        """The plan as it stands."""
         return Plan(
             self.status,
             create,
