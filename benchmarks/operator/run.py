@@ -47,7 +47,7 @@ class OperatorProcess:
 
     def __init__(self, python: str, folder: Path) -> None:
         key = folder / "key"
-        key.write_text("benchmark")
+        key.write_text("the master key of a benchmark")
         env = ENV | {
             "DROVEWAY_MASTER_KEY_FILE": str(key),
             "DROVEWAY_PORT": "18000",

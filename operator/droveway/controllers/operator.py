@@ -31,6 +31,7 @@ from droveway.settings import OperatorSettings
 log = logging.getLogger(__name__)
 
 LEASE = "droveway-operator"
+_SHORTEST_KEY = 16  # as the gateway asks
 
 
 class _Stop(Exception):  # noqa: N818 - not an error: asked to end
@@ -68,9 +69,14 @@ async def serve(settings: OperatorSettings) -> None:
 
 def _master_key(settings: OperatorSettings) -> bytes:
     try:
-        return settings.master_key_file.read_bytes().split(b"\n")[0].strip()
+        key = settings.master_key_file.read_bytes().split(b"\n")[0].strip()
     except OSError as error:
         raise UserMustAct(f"DROVEWAY_MASTER_KEY_FILE: {error}; mount the Secret that the chart creates") from error
+    if len(key) < _SHORTEST_KEY:
+        raise UserMustAct(
+            f"DROVEWAY_MASTER_KEY_FILE: the key in {settings.master_key_file} is shorter than {_SHORTEST_KEY} characters"
+        )
+    return key
 
 
 async def _until_told() -> None:

@@ -209,7 +209,7 @@ def _sidecar(run: AgentRun, new: NewAttempt, role: Role, settings: PodSettings) 
             DROVEWAY_ACCESS=new.candidate.access,
             DROVEWAY_STALL_SECONDS=str(run.spec.stall_timeout_seconds),
         ),
-        "volumeMounts": [_mount("stream", names.PATH_STREAM), _mount("sidecar", names.PATH_SIDECAR)],
+        "volumeMounts": [_mount("stream", names.PATH_STREAM, read_only=True), _mount("sidecar", names.PATH_SIDECAR)],
         "resources": _OURS,
         "securityContext": _RESTRICTED,
     }
