@@ -74,7 +74,7 @@ def _master_key(settings: OperatorSettings) -> bytes:
         raise UserMustAct(f"DROVEWAY_MASTER_KEY_FILE: {error}; mount the Secret that the chart creates") from error
     if len(key) < _SHORTEST_KEY:
         raise UserMustAct(
-            f"DROVEWAY_MASTER_KEY_FILE: the key in {settings.master_key_file} is shorter than {_SHORTEST_KEY} characters"
+            f"DROVEWAY_MASTER_KEY_FILE: its key is shorter than {_SHORTEST_KEY} characters; make a longer one"
         )
     return key
 
