@@ -1,6 +1,5 @@
 """The API server, as far as we speak to it. Every method is one request; errors say what to do next."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from types import TracebackType
@@ -168,6 +167,7 @@ class Cluster:
 
         Raises:
             Gone: the version is too old.
+            TryLater: the stream broke off, or could not be opened.
         """
         params = {
             "watch": "1",
@@ -178,18 +178,17 @@ class Cluster:
         if label_selector:
             params["labelSelector"] = label_selector
         clocks = aiohttp.ClientTimeout(total=None, connect=10, sock_read=seconds + 30)
-        async with self._open("GET", what.path(namespace), params=params, timeout=clocks) as answer:
-            await _raise_for(answer)
-            async for line in answer.content:
-                event: Manifest = orjson.loads(line)
-                if event["type"] == "ERROR":
-                    raise _error_of(event["object"])
-                yield event
-
-    async def get_text(self, path: str) -> str:
-        """A plain path, such as `/readyz`."""
-        async with self._open("GET", path) as answer:
-            return str(await answer.text())
+        path = what.path(namespace)
+        try:
+            async with self._open("GET", path, params=params, timeout=clocks) as answer:
+                await _raise_for(answer)
+                async for line in answer.content:
+                    event: Manifest = orjson.loads(line)
+                    if event["type"] == "ERROR":
+                        raise _error_of(event["object"])
+                    yield event
+        except (aiohttp.ClientError, TimeoutError, orjson.JSONDecodeError) as error:
+            raise TryLater(f"API server: watch {path}: {error!r}") from error
 
     async def _call(
         self,
@@ -251,19 +250,3 @@ def _error_of(status: Manifest) -> ApiError | TryLater:
     if code == 429 or code >= 500:
         return TryLater(f"API server: {code} {reason} {message}")
     return _ERRORS.get(code, ApiError)(code, reason, message)
-
-
-async def until_ready(cluster: Cluster, seconds: float) -> None:
-    """Waits for an API server that is still starting.
-
-    Raises:
-        TryLater: it did not answer in time.
-    """
-    async with asyncio.timeout(seconds):
-        while True:
-            try:
-                if await cluster.get_text("/readyz") == "ok":
-                    return
-            except (aiohttp.ClientError, TimeoutError):
-                pass
-            await asyncio.sleep(0.5)

@@ -9,14 +9,14 @@ import logging
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-import aiohttp
-
 from droveway.api.errors import TryLater
 from droveway.cluster.client import ApiError, Cluster, Gone, Manifest
 from droveway.cluster.objects import Key, ResourceType, Store, key_of
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
 
 OnChange = Callable[[Key, T | None, T | None], None]
 
@@ -47,7 +47,8 @@ class Informer(Generic[T]):
         self._selector, self._namespaces = label_selector, namespaces or (None,)
         self.store: Store[T] = Store(keep)
         self.synced = asyncio.Event()
-        self._pending = len(self._namespaces)
+        self._versions: dict[str | None, str] = {}
+        self._listed: set[str | None] = set()
 
     def get(self, key: Key) -> T | None:
         """The object as last seen."""
@@ -64,41 +65,41 @@ class Informer(Generic[T]):
         self._take(manifest)
 
     async def _follow(self, namespace: str | None) -> None:
-        version, delay, listed = "", 0.0, False
+        delay = 0.0
         while True:
+            began = self._versions.get(namespace)
             try:
-                if not version:
-                    version = await self._relist(namespace)
-                    if not listed:
-                        listed = True
-                        self._pending -= 1
-                        if not self._pending:
-                            self.synced.set()
-                version = await self._watch(namespace, version)
+                if not began:
+                    await self._relist(namespace)
+                    if len(self._listed) == len(self._namespaces):
+                        self.synced.set()
+                await self._watch(namespace)
                 delay = 0.0
             except Gone:
-                version = ""
-            except (ApiError, TryLater, aiohttp.ClientError, TimeoutError) as error:
-                delay = min(30.0, delay * 2 or 0.5)
+                self._versions.pop(namespace, None)
+            except (ApiError, TryLater) as error:
+                progress = self._versions.get(namespace) != began
+                delay = _FIRST_PAUSE if progress or not delay else min(_LONGEST_PAUSE, delay * 2)
                 log.warning("watch of %s: %r; again in %.1f s", self._what.plural, error, delay)
                 await asyncio.sleep(delay)
 
-    async def _relist(self, namespace: str | None) -> str:
+    async def _relist(self, namespace: str | None) -> None:
         found, version = await self._cluster.list(self._what, namespace, self._selector)
         seen = {key_of(m) for m in found}
         for key in self.store:
-            if key not in seen and namespace in (None, key.namespace):
+            # What is newer than the list was written by us meanwhile; the watch will tell.
+            if key not in seen and namespace in (None, key.namespace) and self.store.version(key) <= int(version):
                 before = self.store.get(key)
                 self.store.evict(key)
                 self._on_change(key, before, None)
         for manifest in found:
             self._take(manifest)
-        return version
+        self._versions[namespace] = version
+        self._listed.add(namespace)
 
-    async def _watch(self, namespace: str | None, version: str) -> str:
-        async for event in self._cluster.watch(self._what, version, namespace, self._selector):
+    async def _watch(self, namespace: str | None) -> None:
+        async for event in self._cluster.watch(self._what, self._versions[namespace], namespace, self._selector):
             manifest = event["object"]
-            version = manifest["metadata"]["resourceVersion"]
             if event["type"] == "DELETED":
                 key = key_of(manifest)
                 before = self.store.get(key)
@@ -106,7 +107,7 @@ class Informer(Generic[T]):
                     self._on_change(key, before, None)
             elif event["type"] != "BOOKMARK":
                 self._take(manifest)
-        return version
+            self._versions[namespace] = manifest["metadata"]["resourceVersion"]
 
     def _take(self, manifest: Manifest) -> None:
         key = key_of(manifest)

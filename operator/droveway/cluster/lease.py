@@ -1,7 +1,9 @@
 """One active operator: a `coordination.k8s.io` Lease. Losing it ends the process, so that no work is done twice."""
 
 import asyncio
+import contextlib
 import logging
+import time
 from datetime import UTC, datetime, timedelta
 
 from droveway.api.errors import DrovewayError, TryLater
@@ -47,25 +49,27 @@ class Lease:
         Raises:
             LeaseLost: it could not be renewed in time, or somebody else has it.
         """
-        renewed = datetime.now(UTC)
+        renewed = time.monotonic()
         while True:
             await asyncio.sleep(RETRY_SECONDS)
-            now = datetime.now(UTC)
+            began, until = time.monotonic(), renewed + RENEW_DEADLINE.total_seconds()
             try:
-                async with asyncio.timeout(RENEW_DEADLINE.total_seconds()):
-                    if not await self._try(now):
+                # A request that hangs must not outlive the deadline: a successor acts soon after it.
+                async with asyncio.timeout(until - began):
+                    if not await self._try(datetime.now(UTC)):
                         raise LeaseLost(f"lease {self._namespace}/{self._name} was taken by another process")
-                renewed = now
+                renewed = began
             except (TryLater, TimeoutError) as error:
-                if datetime.now(UTC) - renewed >= RENEW_DEADLINE:
+                if time.monotonic() >= until:
                     raise LeaseLost(f"lease {self._namespace}/{self._name} could not be renewed: {error!r}") from error
 
     async def release(self) -> None:
-        """Gives the lease up, so that a successor need not wait for its end."""
-        found = await self._cluster.get(LEASES, self._namespace, self._name)
-        if found and found["spec"].get("holderIdentity") == self._identity:
-            found["spec"]["holderIdentity"] = ""
-            await self._cluster.replace(LEASES, found)
+        """Gives the lease up, so that a successor need not wait for its end; if that fails, it waits."""
+        with contextlib.suppress(DrovewayError):
+            found = await self._cluster.get(LEASES, self._namespace, self._name)
+            if found and found["spec"].get("holderIdentity") == self._identity:
+                found["spec"]["holderIdentity"] = ""
+                await self._cluster.replace(LEASES, found)
 
     async def _try(self, now: datetime) -> bool:
         found = await self._cluster.get(LEASES, self._namespace, self._name)

@@ -50,7 +50,7 @@ class Gatherer:
         """The snapshot of a live run."""
         namespace = run.metadata.namespace
         route_key = Key(namespace, run.spec.route_ref.name)
-        pods = self.world.pods_of(run.metadata.uid)
+        pods = self.world.pods_of(namespace, run.metadata.uid)
         for pod in pods:
             if pod.final:
                 self.ledger.note_final(route_key, pod.final)

@@ -196,7 +196,9 @@ class _Doorman:
                 raise _Denied(f"the run's route is {run.spec.route_ref.name}")
             if attempt := next((a for a in run.status.attempts if a.number == who.attempt), None):
                 return _Start(attempt.candidate, attempt.provider, attempt.end_time)
-        if pod := next((p for p in self._world.pods_of(who.run_uid) if p.attempt == who.attempt), None):
+        if pod := next(
+            (p for p in self._world.pods_of(batch.namespace, who.run_uid) if p.attempt == who.attempt), None
+        ):
             return _Start(pod.candidate, pod.provider, pod.finished_at if pod.ended else None)
         return _Start()
 

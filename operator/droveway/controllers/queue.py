@@ -7,14 +7,14 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from droveway.api.errors import TryLater
-from droveway.cluster.client import Conflict
+from droveway.cluster.client import Conflict, NotFound
 from droveway.cluster.objects import Key
 from droveway.controllers.metrics import PASS_FAILURES, PASS_SECONDS
 
 log = logging.getLogger(__name__)
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 60.0
-_CONFLICT_PAUSE = 0.02
+_CONFLICT_PAUSE, _LONGEST_CONFLICT_PAUSE = 0.02, 5.0
 
 Reconcile = Callable[[Key], Awaitable[datetime | None]]
 
@@ -35,6 +35,7 @@ class KeyedQueue:
         self._running: set[Key] = set()
         self._again: set[Key] = set()
         self._failures: dict[Key, int] = {}
+        self._stale: dict[Key, float] = {}
         self._timers: dict[Key, asyncio.TimerHandle] = {}
 
     def wake(self, key: Key) -> None:
@@ -73,15 +74,19 @@ class KeyedQueue:
         try:
             with PASS_SECONDS.labels(self._name).time():
                 wake_at = await self._reconcile(key)
-        except Conflict:
-            self._again.discard(key)  # the newer state may be here already; look again in a moment either way
-            return _CONFLICT_PAUSE
+        except (Conflict, NotFound):
+            # The cache is behind: the newer state (or the deletion) may be here already; look again in a moment either way.
+            pause = _CONFLICT_PAUSE if key in self._again else self._stale.get(key, _CONFLICT_PAUSE)
+            self._again.discard(key)
+            self._stale[key] = min(_LONGEST_CONFLICT_PAUSE, 2 * pause)
+            return pause
         except TryLater as error:
             return self._back_off(key, error, "try_later")
         except Exception as error:
             log.exception("%s %s/%s: this is a bug of ours", self._name, key.namespace, key.name)
             return self._back_off(key, error, "bug")
         self._failures.pop(key, None)
+        self._stale.pop(key, None)
         return None if wake_at is None else max(0.0, (wake_at - datetime.now(UTC)).total_seconds())
 
     def _back_off(self, key: Key, error: Exception, kind: str) -> float:

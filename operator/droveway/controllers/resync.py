@@ -38,6 +38,7 @@ class Resync:
             for namespace in self._namespaces:
                 for manifest in (await self._cluster.list(what, namespace))[0]:
                     self._world.take(what.plural, None, manifest)
+        self._last_success = time.monotonic()  # a standby may have waited for hours
 
     async def run(self) -> None:
         """Lists for ever."""
@@ -64,9 +65,8 @@ class Resync:
         if late or ghosts:
             await asyncio.sleep(_GRACE_SECONDS)
         for manifest in late:
-            if version_of(manifest) > store.version(key_of(manifest)):
+            if self._world.take(what.plural, None, manifest):
                 self._drifted(what, f"{key_of(manifest)} was missed")
-                self._world.take(what.plural, None, manifest)
         for key in ghosts:
             if store.version(key) == known[key]:
                 self._drifted(what, f"{key} is gone")

@@ -1,5 +1,6 @@
 """Secrets and ConfigMaps, read one by one: never listed, never watched, their contents never kept longer than a minute."""
 
+import asyncio
 import base64
 import contextlib
 import hashlib
@@ -70,6 +71,7 @@ class NamespaceKeys:
     def __init__(self, cluster: Cluster, master: bytes) -> None:
         self._cluster, self._master = cluster, master
         self._ensured: dict[str, float] = {}
+        self._lock = asyncio.Lock()  # a namespace's last run may go while its next one comes
 
     def of(self, namespace: str) -> str:
         """The namespace's key, hex."""
@@ -77,8 +79,24 @@ class NamespaceKeys:
 
     async def ensure(self, namespace: str) -> None:
         """Makes the Secret be there and right; looks again every minute."""
-        if time.monotonic() - self._ensured.get(namespace, -_FOUND_SECONDS) < _FOUND_SECONDS:
+        if self._is_fresh(namespace):
             return
+        async with self._lock:
+            if not self._is_fresh(namespace):
+                await self._put(namespace)
+                self._ensured[namespace] = time.monotonic()
+
+    async def release(self, namespace: str) -> None:
+        """Removes the Secret of a namespace that has no runs any more."""
+        if self._ensured.pop(namespace, None) is not None:
+            async with self._lock:
+                if namespace not in self._ensured:
+                    await self._cluster.delete(SECRETS, namespace, names.SECRET_NAMESPACE_KEY)
+
+    def _is_fresh(self, namespace: str) -> bool:
+        return time.monotonic() - self._ensured.get(namespace, -_FOUND_SECONDS) < _FOUND_SECONDS
+
+    async def _put(self, namespace: str) -> None:
         wanted = base64.b64encode(self.of(namespace).encode()).decode()
         found = await self._cluster.get(SECRETS, namespace, names.SECRET_NAMESPACE_KEY)
         if found is None:
@@ -88,12 +106,6 @@ class NamespaceKeys:
                 {names.KEY_PREVIOUS: data[names.KEY_CURRENT]} if names.KEY_CURRENT in data else {}
             )
             await self._cluster.replace(SECRETS, found)
-        self._ensured[namespace] = time.monotonic()
-
-    async def release(self, namespace: str) -> None:
-        """Removes the Secret of a namespace that has no runs any more."""
-        if self._ensured.pop(namespace, None) is not None:
-            await self._cluster.delete(SECRETS, namespace, names.SECRET_NAMESPACE_KEY)
 
     async def _create(self, namespace: str, wanted: str) -> None:
         manifest = {

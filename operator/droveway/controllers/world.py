@@ -58,7 +58,7 @@ class World:
             namespaces=namespaces,
             label_selector=f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}",
         )
-        self._pods_of: defaultdict[str, set[Key]] = defaultdict(set)
+        self._pods_of: defaultdict[tuple[str, str], set[Key]] = defaultdict(set)
         self._live_pods: defaultdict[Key, set[Key]] = defaultdict(set)
         self.waiting: set[Key] = set()
         self.wake_run: Wake = lambda _: None
@@ -70,9 +70,9 @@ class World:
         store: Store[Any] = getattr(self, _STORES[plural])
         return store
 
-    def pods_of(self, run_uid: str) -> tuple[PodView, ...]:
-        """The pods of a run."""
-        found = (self.pods.get(key) for key in self._pods_of.get(run_uid, ()))
+    def pods_of(self, namespace: str, run_uid: str) -> tuple[PodView, ...]:
+        """The pods of a run, in its own namespace."""
+        found = (self.pods.get(key) for key in self._pods_of.get((namespace, run_uid), ()))
         return tuple(p for p in found if p)
 
     def live_pods(self, provider: Key) -> int:
@@ -85,16 +85,17 @@ class World:
         for key in sorted(here, key=self._priority):
             self.wake_run(key)
 
-    def take(self, plural: str, event: str | None, manifest: dict[str, Any]) -> None:
-        """One event of kopf's watch on our own resources."""
+    def take(self, plural: str, event: str | None, manifest: dict[str, Any]) -> bool:
+        """One event of kopf's watch on our own resources; says whether it was news."""
         store, key = self.store_of(plural), key_of(manifest)
         try:
             changed = store.remove(manifest) if event == "DELETED" else store.put(manifest)
         except ValidationError:
             log.exception("%s %s/%s does not fit its own schema: this is a bug of ours", plural, *key)
-            return
+            return False
         if changed:
             self.changed(plural, key)
+        return changed
 
     def changed(self, plural: str, key: Key) -> None:
         """Wakes whoever looks at this object."""
@@ -120,22 +121,27 @@ class World:
         return -run.spec.priority if isinstance(run, AgentRun) else 0
 
     def _on_pod(self, key: Key, before: PodView | None, after: PodView | None) -> None:
+        if before and after and before.uid != after.uid:  # another pod took its name while nobody watched
+            self._on_pod(key, before, None)
+            before = None
         pod = after or before
-        if pod is None:
+        if pod is None or not pod.run_uid:  # a stranger with our labels
             return
         provider = Key(key.namespace, pod.provider)
         was_live = key in self._live_pods[provider]
+        run = (key.namespace, pod.run_uid)
         if after is None:
-            self._pods_of[pod.run_uid].discard(key)
-            if not self._pods_of[pod.run_uid]:
-                del self._pods_of[pod.run_uid]
+            self._pods_of[run].discard(key)
+            if not self._pods_of[run]:
+                del self._pods_of[run]
         else:
-            self._pods_of[pod.run_uid].add(key)
+            self._pods_of[run].add(key)
         if after is None or after.ended:
             self._live_pods[provider].discard(key)
         else:
             self._live_pods[provider].add(key)
-        if before is None or after is None or replace(before, node=after.node) != after:  # where it lands decides nothing
+        # Where it lands decides nothing.
+        if before is None or after is None or replace(before, node=after.node) != after:
             self.wake_run(Key(key.namespace, pod.run))
         if was_live and key not in self._live_pods[provider]:
             self.wake_waiting(key.namespace)

@@ -35,7 +35,8 @@ class PodView:
     """One pod of a run.
 
     Attributes:
-        run_uid, attempt: whose pod it is; attempt counts from 1.
+        run_uid: of the AgentRun that controls it; empty for a pod that only carries our labels.
+        attempt: counts from 1; 0: no number.
         phase: as the API server says.
         reason: why the pod as a whole ended (`Evicted`, `DeadlineExceeded`), or empty.
         deleting: its deletion was asked for.
@@ -99,8 +100,8 @@ def pod_view(pod: dict[str, Any]) -> PodView:
         name=meta["name"],
         uid=meta["uid"],
         run=labels.get(names.LABEL_RUN, ""),
-        run_uid=labels.get(names.LABEL_RUN_UID, ""),
-        attempt=int(labels.get(names.LABEL_ATTEMPT) or 0),
+        run_uid=_owner(meta),
+        attempt=_number(labels.get(names.LABEL_ATTEMPT, "")),
         candidate=notes.get(names.ANNOTATION_CANDIDATE, ""),
         provider=labels.get(names.LABEL_PROVIDER, ""),
         model=notes.get(names.ANNOTATION_MODEL, ""),
@@ -117,6 +118,16 @@ def pod_view(pod: dict[str, Any]) -> PodView:
         message=_first(over.get("message"), _setup_message(broken), waiting.get("message"), status.get("message")),
         final=_final((sidecar.get("state") or {}).get("terminated") or {}),
     )
+
+
+def _owner(meta: dict[str, Any]) -> str:
+    """Anybody can write a label; by the owner reference the cluster itself says whose the pod is."""
+    owners = (o for o in meta.get("ownerReferences") or [] if o.get("controller") and o["kind"] == "AgentRun")
+    return next((o["uid"] for o in owners), "")
+
+
+def _number(label: str) -> int:
+    return int(label) if label.isascii() and label.isdigit() else 0
 
 
 def _container(statuses: list[dict[str, Any]] | None, name: str) -> dict[str, Any]:
