@@ -31,7 +31,7 @@ class Watch:
         self._stdout = Tail(paths.stream, "stdout")
         self._stderr = Tail(paths.stream, "stderr")
         self._reporter: Reporter | None = None
-        self._heard = (0, 0.0)  # bytes, and since when they are all there is
+        self._heard = (-1, 0.0)  # bytes, and since when they are all there is; the first look begins to listen
         self._stall_told: float | None = None
         if journal.last and (final := self._report(at).final):
             self._leave(termination_message(final))

@@ -152,6 +152,17 @@ def test_an_agent_that_says_nothing_at_all_stalls_too(pod: Pod) -> None:
     assert pod.stalls == [(61, True)]
 
 
+def test_an_agent_that_was_there_first_has_not_been_silent_since_the_machine_started(pod: Pod) -> None:
+    pod.clock = 100_000  # monotonic clocks begin somewhere
+    pod.start()
+    pod.prints()
+    pod.after(1)
+    pod.after(59)
+    assert pod.stalls == []
+    pod.after(1)
+    assert pod.stalls == [(100_061, True)]
+
+
 def test_without_a_stall_timeout_silence_is_golden(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ENV, "DROVEWAY_STALL_SECONDS", "0")
     pod.start()
