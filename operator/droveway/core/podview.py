@@ -7,6 +7,7 @@ from typing import Any
 
 from droveway.api import names
 from droveway.core.events import Record, record_from_dict
+from droveway.core.redaction import one_line
 
 _UNPULLABLE = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
@@ -141,7 +142,7 @@ def _waiting(*containers: dict[str, Any]) -> dict[str, Any]:
 
 
 def _first(*texts: str | None) -> str:
-    return next((t.strip()[:256] for t in texts if t and t.strip()), "")
+    return next((one_line(t) for t in texts if t and t.strip()), "")
 
 
 def _setup_message(broken: dict[str, Any]) -> str:

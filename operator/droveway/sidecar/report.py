@@ -8,6 +8,7 @@ from droveway.agents import Outcome, stream_parser
 from droveway.api.enums import Access, EndClass
 from droveway.core.completion import CompletionEvent, TokenBreakdown
 from droveway.core.events import TOKEN_FIELDS, Record, RecordKind, record_to_dict
+from droveway.core.redaction import one_line
 from droveway.core.verdict import Verdict
 from droveway.sidecar.journal import Journal
 from droveway.sidecar.settings import Attempt
@@ -57,7 +58,7 @@ class Reporter:
     def stderr(self, line: str, at: datetime) -> None:
         """One line, printed at `at`."""
         if line.startswith(_WRAPPER):
-            self._refusal = line.strip()
+            self._refusal = one_line(line)  # an agent may print the same beginning
         self._parser.feed_stderr(line, at)
 
     def silence(self, at: datetime, *, stalled: bool) -> None:

@@ -189,6 +189,11 @@ def test_why_the_wrapper_refused_is_the_error(desk: Desk) -> None:
     assert (final.error, final.success) == ("droveway: setsid is missing in this image", False)
 
 
+def test_a_key_is_masked_in_what_looks_like_the_wrapper_s_words(desk: Desk) -> None:
+    desk.reporter.stderr("droveway: dwk-11111111-1-0123456789abcdef", NOON)
+    assert desk.reporter.finish(127, NOON).error == "droveway: ***"
+
+
 def test_an_agent_that_talks_like_the_wrapper_is_not_it(desk: Desk) -> None:
     desk.reads(step(1, reason="stop"))
     desk.reporter.stderr("droveway: everything is lost", NOON)
