@@ -17,7 +17,7 @@ from droveway.core.events import Record
 from droveway.core.facts import RunFacts
 from droveway.core.launch import LaunchRequest
 from droveway.core.pod import PodSettings, Role
-from droveway.core.routing import CandidateView
+from droveway.core.routing import NO_FREE_SLOT, CandidateView
 from droveway.core.snapshot import Problem, Snapshot
 
 
@@ -119,7 +119,7 @@ class Gatherer:
                 return Reason.AGENT_INVALID, "a Direct provider needs the official CLI: an Agent with cli: claude"
             busy = self.world.live_pods(Key(provider.metadata.namespace, provider.metadata.name))
             if busy >= provider.spec.max_in_flight:
-                return "NoFreeSlot", f"{busy} of {provider.spec.max_in_flight} pods run on {provider.metadata.name}"
+                return NO_FREE_SLOT, f"{busy} of {provider.spec.max_in_flight} pods run on {provider.metadata.name}"
         return None
 
     async def _missing_secret(self, namespace: str, provider: ModelProvider) -> tuple[str, str] | None:

@@ -4,6 +4,7 @@ from droveway.api.enums import Reason
 from droveway.api.v1alpha1 import Attempt
 from droveway.api.v1alpha1.agentrun import Rejection, Reroute, Result, RouteChoice
 from droveway.core.draft import MESSAGE, Draft
+from droveway.core.podview import PodView
 
 _KEPT = 10  # attempts and reroutes in status
 _RESULT = 4096
@@ -24,6 +25,17 @@ def adopt(draft: Draft) -> None:
                     start_time=pod.created_at,
                 ),
             )
+            _choose_again(draft, pod)
+
+
+def _choose_again(draft: Draft, pod: PodView) -> None:
+    """The reason for the choice was lost with the status write; the choice itself stands on the pod."""
+    if pod.candidate:
+        draft.update(
+            route=RouteChoice(
+                candidate=pod.candidate, provider=pod.provider, model=pod.model, reason="taken over from its pod"
+            )
+        )
 
 
 def append_attempt(draft: Draft, attempt: Attempt) -> None:
@@ -34,28 +46,34 @@ def append_attempt(draft: Draft, attempt: Attempt) -> None:
 
 def learn(draft: Draft) -> None:
     """Takes over what events have told."""
-    facts, status = draft.seen.facts, draft.status
+    facts = draft.seen.facts
     if facts.usage.completions or facts.usage.by_model:
         draft.update(usage=facts.usage)
     if facts.session_id:
         draft.update(session_id=facts.session_id[:MESSAGE])
     if facts.result:
         draft.update(result=Result(text=facts.result[:_RESULT], truncated=len(facts.result) > _RESULT))
-    told = max((r.time for r in status.reroutes if r.depth == "Request"), default=None)
     for move in facts.reroutes:
-        if told is None or move.at > told:
-            record_reroute(
-                draft,
-                Reroute(
-                    time=move.at, depth="Request", source=move.source, target=move.target, reason=move.reason[:MESSAGE]
-                ),
-            )
+        seen = Reroute(
+            time=move.at, depth="Request", source=move.source, target=move.target, reason=move.reason[:MESSAGE]
+        )
+        if _is_news(draft, seen):
+            record_reroute(draft, seen)
     _follow_requests(draft)
+
+
+def _is_news(draft: Draft, move: Reroute) -> bool:
+    """Gateways tell out of order, and again; what is older than all of a full list has been in it."""
+    kept = draft.status.reroutes
+    if any((r.depth, r.time, r.target) == (move.depth, move.time, move.target) for r in kept):
+        return False
+    return len(kept) < _KEPT or move.time > kept[0].time
 
 
 def record_reroute(draft: Draft, move: Reroute) -> None:
     """Adds a move to status, and an Event."""
-    draft.update(reroutes=[*draft.status.reroutes, move][-_KEPT:], reroute_count=draft.status.reroute_count + 1)
+    moves = sorted([*draft.status.reroutes, move], key=lambda r: r.time)[-_KEPT:]
+    draft.update(reroutes=moves, reroute_count=draft.status.reroute_count + 1)
     draft.note(Reason.REROUTED, f"{move.depth.lower()} moved from {move.source} to {move.target}: {move.reason}")
 
 

@@ -5,11 +5,13 @@ kubelet (OOMKilled, Evicted, deadline) > the gateway's verdict on this attempt >
 
 from dataclasses import dataclass
 
-from droveway.api.enums import EndClass
+from droveway.api.enums import EndClass, Reason
 from droveway.core.facts import AttemptFacts
 from droveway.core.podview import PodView
 from droveway.core.verdict import Verdict
 
+_REFUSED = 127  # with a message of its own, the wrapper has not even started the agent
+_NO_SETSID = "droveway: setsid is missing"
 _SIGNALLED = 128  # shells and the kubelet report signal n as 128 + n
 
 
@@ -47,6 +49,11 @@ def ending_of(pod: PodView, facts: AttemptFacts) -> Ending:
         verdict = (final.verdict if final else None) or facts.reported
         return Ending(said, message or pod.message, exit_code, verdict)
     return _by_exit_code(pod, exit_code)
+
+
+def unrunnable(exit_code: int | None, message: str) -> Reason | None:
+    """Why the agent's image can never run, however often it is tried; None: it can, as far as one can tell."""
+    return Reason.SETSID_MISSING if exit_code == _REFUSED and message.startswith(_NO_SETSID) else None
 
 
 def vanished(facts: AttemptFacts) -> Ending:

@@ -9,6 +9,9 @@ from datetime import datetime
 
 from droveway.api.enums import Access, Dialect, Strategy
 
+CIRCUIT_OPEN = "CircuitOpen"
+NO_FREE_SLOT = "NoFreeSlot"
+
 _NEUTRAL_LATENCY_MS = 2_000.0  # rank of a candidate that nobody has timed yet (R-T11)
 
 
@@ -100,7 +103,7 @@ def is_open(c: CandidateView, now: datetime) -> Objection | None:
         return None
     until = f" until {c.circuit_until:%Y-%m-%dT%H:%M:%SZ}" if c.circuit_until else ""
     return Objection(
-        c.name, "CircuitOpen", f"{c.provider}/{c.model} failed repeatedly; left alone{until}", c.circuit_until
+        c.name, CIRCUIT_OPEN, f"{c.provider}/{c.model} failed repeatedly; left alone{until}", c.circuit_until
     )
 
 

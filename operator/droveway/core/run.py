@@ -12,21 +12,16 @@ from droveway.api.v1alpha1 import AgentRunSpec, AgentRunStatus, Attempt
 from droveway.api.v1alpha1.agentrun import Rejection, Reroute, RouteChoice
 from droveway.core import retry
 from droveway.core.attempt import settle
-from droveway.core.budget import overrun
 from droveway.core.draft import DIVERSIONS, FAULTS, INTERRUPTIONS, MESSAGE, Draft
+from droveway.core.finish import over
 from droveway.core.learned import adopt, append_attempt, learn, record_reroute
-from droveway.core.routing import CandidateView, Choice, Preference, choose
+from droveway.core.routing import CIRCUIT_OPEN, NO_FREE_SLOT, CandidateView, Choice, Preference, choose
 from droveway.core.snapshot import NewAttempt, Plan, Problem, Snapshot
 
-_MAX_INTERRUPTIONS = 10
 _USAGE_FLOOR = timedelta(seconds=10)
 _FALLBACK_WAKE = timedelta(seconds=30)  # nothing says when a candidate is back
 _PROBLEM_WAKE = timedelta(seconds=5)  # Secrets are not watched
 _CONDITION = 1024
-
-_FINAL = frozenset(
-    {EndClass.SUCCEEDED, EndClass.REQUEST_REJECTED, EndClass.BUDGET_EXCEEDED, EndClass.TIMEOUT, EndClass.CANCELLED}
-)
 
 
 def decide(seen: Snapshot, now: datetime) -> Plan:
@@ -112,19 +107,15 @@ def _account(draft: Draft, message: str) -> str:
 
 def _next_step(draft: Draft) -> Plan:
     """No attempt is under way."""
-    over = _over(draft)
-    leftovers = tuple(p for p in draft.seen.pods if not p.deleting)
-    if over:
+    pods = draft.seen.pods
+    if (end := over(draft)) and not any(p.deleting for p in pods):
         # A pod that was ended by us is gone by now; one that ended by itself stays, for its logs.
-        return _finish(draft, *over)
-    if draft.seen.pods:
+        return _finish(draft, *end)
+    if pods:
         draft.condition(ConditionType.RUNNING, "False", Reason.STOPPING)
-        _say_between(
-            draft,
-            Reason.REROUTING if _diverted(draft) else Reason.BACKING_OFF,
-            "the last attempt's pod is being removed",
-        )
-        return draft.plan(delete=leftovers)
+        next_is = Reason.REROUTING if _diverted(draft) else Reason.BACKING_OFF
+        _say_between(draft, Reason.STOPPING if end else next_is, "the last attempt's pod is being removed")
+        return draft.plan(delete=() if end else tuple(p for p in pods if not p.deleting))
     if draft.spec.suspend:
         draft.update(next_eligible_time=None)
         draft.condition(ConditionType.RUNNING, "False", Reason.SUSPENDED)
@@ -141,38 +132,14 @@ def _next_step(draft: Draft) -> Plan:
     return _route(draft)
 
 
-def _over(draft: Draft) -> tuple[EndClass, str, str] | None:
-    """Whether nothing more is to be tried: (end class, reason, message)."""
-    last, spec, status = draft.last, draft.spec, draft.status
-    end = last.end_class if last else None
-    message = last.message if last else ""
-    if end is EndClass.SUCCEEDED:
-        return end, end, f"attempt {status.attempt_count} succeeded"
-    if spec.cancel:
-        return EndClass.CANCELLED, EndClass.CANCELLED, "spec.cancel was set"
-    if end is not None and end in _FINAL:
-        return end, end, message
-    if (deadline := draft.deadline()) and draft.now >= deadline:
-        return (
-            EndClass.TIMEOUT,
-            Reason.DEADLINE_EXCEEDED,
-            f"the run did not end within spec.deadlineSeconds ({spec.deadline_seconds})",
-        )
-    if spent := overrun(spec.budget, status.usage):
-        return EndClass.BUDGET_EXCEEDED, EndClass.BUDGET_EXCEEDED, spent
-    if end in FAULTS and status.failed_count >= spec.retry.max_attempts:
-        return end, end, f"{status.failed_count} attempts failed; the last: {message}"
-    if end in INTERRUPTIONS and status.interrupted_count > _MAX_INTERRUPTIONS:
-        return end, end, f"interrupted {status.interrupted_count} times; the last: {message}"
-    if end in LIMIT_CLASSES and spec.retry.on_limit is OnLimit.FAIL:
-        return end, end, f"retry.onLimit is Fail: {message}"
-    if end in DIVERSIONS and status.limited_count > spec.retry.max_reroutes:
-        return end, Reason.REROUTES_EXHAUSTED, f"moved {spec.retry.max_reroutes} times; the last: {message}"
-    return None
-
-
 def _diverted(draft: Draft) -> bool:
     return draft.last is not None and draft.last.end_class in DIVERSIONS
+
+
+def _waits_for_its_own(draft: Draft) -> bool:
+    """At a limit, not at an outage: that is no reason to stay."""
+    at_limit = draft.last is not None and draft.last.end_class in LIMIT_CLASSES
+    return at_limit and draft.spec.retry.on_limit is OnLimit.WAIT
 
 
 def _last_words(draft: Draft) -> str:
@@ -219,7 +186,7 @@ def _route(draft: Draft) -> Plan:
     if route is None:
         raise ValueError("a snapshot without a route must name the problem")
     sticky = draft.last.candidate if draft.last else None
-    stay = _diverted(draft) and draft.spec.retry.on_limit is OnLimit.WAIT
+    stay = _waits_for_its_own(draft) and any(c.name == sticky for c in draft.seen.candidates)
     dice = retry.backoff(1, 1, f"{draft.seen.run.metadata.uid}/{draft.status.attempt_count}").total_seconds() - 0.5
     choice = choose(draft.seen.candidates, Preference(route.spec.strategy, dice, sticky, stay=stay), draft.now)
     if choice.candidate is None:
@@ -229,7 +196,7 @@ def _route(draft: Draft) -> Plan:
 
 def _none_eligible(draft: Draft, choice: Choice, on_exhausted: OnExhausted) -> Plan:
     kinds = [EndClass(o.reason) for o in choice.rejected if o.reason in LIMIT_CLASSES]
-    if on_exhausted is OnExhausted.FAIL:
+    if on_exhausted is OnExhausted.FAIL and _exhausted(choice):
         return _finish(
             draft, kinds[0] if kinds else EndClass.PROVIDER_OUTAGE, Reason.NO_ELIGIBLE_CANDIDATE, choice.reason
         )
@@ -242,6 +209,12 @@ def _none_eligible(draft: Draft, choice: Choice, on_exhausted: OnExhausted) -> P
     _say_between(draft, reason, until + details)
     wake = choice.eligible_at or draft.now + (_FALLBACK_WAKE if not kinds else _PROBLEM_WAKE)
     return draft.plan(wake_at=min(filter(None, (wake, draft.now + _FALLBACK_WAKE, draft.deadline()))), waiting=True)
+
+
+def _exhausted(choice: Choice) -> bool:
+    """A candidate is spent, broken or refused, and none merely waits for a slot. What somebody has to create is no end."""
+    reasons = {o.reason for o in choice.rejected}
+    return NO_FREE_SLOT not in reasons and bool(reasons & {*LIMIT_CLASSES, CIRCUIT_OPEN, Reason.AUTH_FAILED})
 
 
 def _start(draft: Draft, choice: Choice, candidate: CandidateView) -> Plan:

@@ -9,6 +9,7 @@ from droveway.api.enums import ConditionType, EndClass, Health, Reason
 from droveway.api.v1alpha1 import AgentRunStatus, Usage
 from droveway.core.conditions import find
 from droveway.core.facts import RequestReroute
+from droveway.core.routing import CandidateView
 from droveway.core.run import decide, pod_name, refused
 from droveway.core.snapshot import Plan, Problem
 from helpers.build import NOON, RunBuilder, a_run, after, candidate, ended, final, limit
@@ -193,6 +194,35 @@ def test_a_live_pod_is_ended_in_two_steps_so_that_a_crash_loses_nothing(
         assert summary(gone)[0] == "False"
 
 
+def test_a_cancelled_run_is_not_over_while_its_ended_pod_is_still_an_object() -> None:
+    run = started(a_run()).but(cancel=True)
+    marked = decide(run.build(), after(1))
+    leaving = run.known(marked.status).with_pod(1, deleting=True, **ended(143, after(2)))
+    plan = decide(leaving.build(), after(2))
+    assert summary(plan) == ("Unknown", "Stopping")
+
+    gone = decide(leaving.known(plan.status).without_pods().build(), after(3))
+    assert summary(gone) == ("False", "Cancelled")
+    assert gone.status.attempts[0].exit_code == 143
+
+
+@pytest.mark.parametrize("told_by", ["the sidecar", "the termination message alone"])
+def test_an_image_without_setsid_is_not_tried_again_and_says_so(told_by: str) -> None:
+    message = "droveway: setsid is missing in this image; install util-linux or busybox"
+    told = {"final": final(EndClass.AGENT_FAILED, error=message)} if told_by == "the sidecar" else {}
+    _, plan = ended_as(started(a_run()), after(5), **ended(127, after(5), message=message, **told))
+    found = find(plan.status.conditions, ConditionType.SUCCEEDED)
+
+    assert found
+    assert (found.status, found.reason, found.message) == ("False", Reason.SETSID_MISSING, message)
+
+
+def test_an_agent_that_merely_ends_with_127_is_retried() -> None:
+    _, plan = ended_as(started(a_run()), after(5), **ended(127, after(5), message="sh: setsid is missing"))
+
+    assert summary(plan) == ("Unknown", "BackingOff")
+
+
 def test_a_run_that_was_done_before_the_cancel_arrived_has_succeeded() -> None:
     run = started(a_run()).but(cancel=True)
     _, plan = ended_as(run, after(3), **ended(0, final=final(EndClass.SUCCEEDED)))
@@ -232,6 +262,8 @@ def test_a_pod_whose_status_write_was_lost_is_adopted_not_doubled() -> None:
 
     assert not plan.create
     assert [(a.number, a.candidate) for a in plan.status.attempts] == [(1, "b")]
+    assert plan.status.route
+    assert (plan.status.route.candidate, plan.status.route.model) == ("b", "b-model")
 
 
 # -- rerouting -------------------------------------------------------------------------------------------------------
@@ -288,6 +320,30 @@ def test_on_limit_wait_stays_with_its_candidate() -> None:
     assert plan.status.next_eligible_time == after(9000)
 
 
+def test_on_limit_wait_waits_for_as_many_windows_as_it_takes() -> None:
+    run = at_a_limit(started(a_run(retry={"onLimit": "Wait"})))
+    often = run.known(run.status.model_copy(update={"limited_count": 99}))
+
+    assert summary(decide(often.build(), after(10))) == ("Unknown", "WaitingForCapacity")
+
+
+def test_on_limit_wait_goes_elsewhere_when_its_candidate_left_the_route() -> None:
+    plan = decide(at_a_limit(started(a_run(retry={"onLimit": "Wait"}))).having(candidate("b")).build(), after(10))
+
+    assert plan.create
+    assert plan.create.candidate.name == "b"
+
+
+@pytest.mark.parametrize("kind", [EndClass.AUTH_FAILED, EndClass.PROVIDER_OUTAGE])
+def test_on_limit_wait_does_not_wait_for_what_is_no_limit(kind: EndClass) -> None:
+    run, _ = ended_as(started(a_run(retry={"onLimit": "Wait"})), after(5), **ended(1, after(5), final=final(kind)))
+    broken = candidate("a", not_ready=("AuthFailed", "put a good key there"))
+    plan = decide(run.having(broken, candidate("b")).without_pods().build(), after(10))
+
+    assert plan.create
+    assert plan.create.candidate.name == "b"
+
+
 @pytest.mark.parametrize(
     ("spec", "route", "reason"),
     [
@@ -306,6 +362,19 @@ def test_on_exhausted_fail_ends_the_run() -> None:
     plan = decide(a_run().having(limited).with_route(onExhausted="Fail").build(), NOON)
 
     assert summary(plan) == ("False", "NoEligibleCandidate")
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        pytest.param(candidate("a", unfit=("NoFreeSlot", "1 of 1 pods run")), id="a slot will be free"),
+        pytest.param(candidate("a", not_ready=("SecretNotFound", "create it")), id="somebody will create it"),
+    ],
+)
+def test_on_exhausted_fail_is_for_what_is_exhausted(view: CandidateView) -> None:
+    plan = decide(a_run().having(view).with_route(onExhausted="Fail").build(), NOON)
+
+    assert summary(plan) == ("Unknown", "NoEligibleCandidate")
 
 
 def test_a_far_limit_ends_a_cli_that_would_wait_for_it() -> None:
@@ -329,6 +398,19 @@ def test_a_request_that_the_gateway_moved_shows_in_status_and_costs_no_attempt()
 
     again = decide(run.known(plan.status).build(), after(5))
     assert len(again.status.reroutes) == 1, "told once"
+
+
+def test_moves_are_counted_once_however_late_they_are_told() -> None:
+    first, late = RequestReroute(after(3), "a", "b", "first"), RequestReroute(after(2), "b", "a", "another gateway's")
+    run = started(a_run()).told(reroutes=(first,))
+    run = run.known(decide(run.build(), after(4)).status).told(reroutes=(first, late))
+    status = decide(run.build(), after(5)).status
+    assert [r.reason for r in status.reroutes] == ["another gateway's", "first"]
+
+    later = [first_move.model_copy(update={"time": after(9 + n), "depth": "Run"}) for n, first_move in
+             enumerate(status.reroutes[:1] * 10)]  # fmt: skip
+    full = run.known(status.model_copy(update={"reroutes": later, "reroute_count": 12}))
+    assert decide(full.build(), after(30)).status.reroute_count == 12
 
 
 # -- waiting for somebody --------------------------------------------------------------------------------------------
