@@ -32,6 +32,12 @@ def kubectl(*args: str, stdin: str | None = None, check: bool = True) -> str:
     return done.stdout
 
 
+def kubectl_json(*args: str) -> Manifest:
+    """What kubectl answers as JSON."""
+    found: Manifest = json.loads(kubectl(*args, "-o", "json"))
+    return found
+
+
 def agent(name: str, cli: str, **spec: Any) -> Manifest:
     return {
         "apiVersion": f"{GROUP}/{VERSION}",
@@ -165,8 +171,8 @@ class Team:
 
     async def pods(self, name: str) -> list[Manifest]:
         """The run's pods, as plain objects."""
-        text = kubectl("-n", self.namespace, "get", "pods", "-l", f"{GROUP}/run={name}", "-o", "json")
-        found: list[Manifest] = json.loads(text)["items"]
+        label = f"{GROUP}/run={name}"
+        found: list[Manifest] = kubectl_json("-n", self.namespace, "get", "pods", "-l", label)["items"]
         return found
 
     async def exists(self, plural: str, name: str) -> bool:
