@@ -29,13 +29,15 @@ def main() -> None:
 @app.command()
 def operator() -> None:
     """Run the operator against the cluster of KUBECONFIG or of this pod. Settings: DROVEWAY_… variables."""
+    import uvloop  # noqa: PLC0415 - see the module's docstring
+
     from droveway.controllers.operator import serve  # noqa: PLC0415 - see the module's docstring
     from droveway.observability.logging import setup_logging  # noqa: PLC0415
     from droveway.settings import OperatorSettings  # noqa: PLC0415
 
     settings = OperatorSettings()
     setup_logging(settings.log_level)
-    asyncio.run(serve(settings))
+    uvloop.run(serve(settings))
 
 
 @app.command()
