@@ -52,6 +52,7 @@ contract: setup control-plane-up ## Our resources against a real API server
 
 .PHONY: integration
 integration: setup control-plane-up ## Operator and gateway processes against a real API server
+	@hack/agent-clis
 	@hack/step $@ $(PYTEST) tests/integration
 
 .PHONY: e2e
