@@ -11,8 +11,8 @@ say() { printf '== %s (%ss)\n' "$*" "$SECONDS"; }
 die() { printf '!! %s\n' "$@" >&2; exit 1; }
 have() { command -v "$1" > /dev/null; }
 
-# fingerprint PATH...: one hash over the files below the paths.
-fingerprint() { find "$@" -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum; }
+# fingerprint PATH...: one hash over the files below the paths, wherever the checkout lies.
+fingerprint() { find "$@" -type f -print0 | sort -z | xargs -0 sha256sum | sed "s:  $root/:  :" | sha256sum; }
 
 # fresh STEP FINGERPRINT: was the step last done with this fingerprint?
 fresh() { [ -f "$cache/$1.done" ] && [ "$(cat "$cache/$1.done")" = "$2" ]; }
