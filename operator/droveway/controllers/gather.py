@@ -17,6 +17,7 @@ from droveway.core.events import Record
 from droveway.core.facts import RunFacts
 from droveway.core.launch import LaunchRequest
 from droveway.core.pod import PodSettings, Role
+from droveway.core.provider import leaks_login
 from droveway.core.routing import NO_FREE_SLOT, CandidateView
 from droveway.core.snapshot import Problem, Snapshot
 
@@ -45,6 +46,7 @@ class Gatherer:
     sources: Sources
     ledger: Ledger
     pods: PodSettings
+    allow_direct_base_url: bool = False
 
     async def gather(self, run: AgentRun, written_at: datetime | None, now: datetime) -> Snapshot:
         """The snapshot of a live run."""
@@ -79,6 +81,8 @@ class Gatherer:
         agent, provider = self._agent(run, line), self._provider(run, line)
         if agent is None or provider is None:
             raise UserMustAct(f"candidate {candidate}: its Agent or ModelProvider was deleted meanwhile")
+        if leak := self._leak(provider):
+            raise UserMustAct(f"candidate {candidate}: {leak}")
         spec = agent.spec
         url = self.pods.gateway_url if provider.spec.access is Access.GATEWAY else provider.spec.base_url
         request = LaunchRequest(
@@ -102,11 +106,16 @@ class Gatherer:
         if provider is None:
             text = f"create ModelProvider {line.provider_ref.name}"
             return replace(view, not_ready=(Reason.PROVIDER_NOT_FOUND, text))
+        if leak := self._leak(provider):  # its status may not say so yet
+            return replace(view, not_ready=(Reason.BASE_URL_REFUSED, leak))
         if agent is None:
             return replace(view, not_ready=(Reason.AGENT_NOT_FOUND, self._no_agent(run, line)))
         if missing := await self._missing_secret(run.metadata.namespace, provider):
             return replace(view, not_ready=missing)
         return replace(view, unfit=self._unfit(agent, provider))
+
+    def _leak(self, provider: ModelProvider) -> str | None:
+        return leaks_login(provider.spec, allow_direct_base_url=self.allow_direct_base_url)
 
     def _unfit(self, agent: Agent, provider: ModelProvider) -> tuple[str, str] | None:
         if provider.spec.dialect not in speaks(agent.spec.cli):

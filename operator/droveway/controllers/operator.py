@@ -101,7 +101,7 @@ class Operator:
         self.ledgers = Ledgers(
             cluster, self.world, wake_run=self._wake_run, wake_route=self._wake_route, wake_provider=self._wake_provider
         )
-        gatherer = Gatherer(self.world, sources, self.ledgers, pods)
+        gatherer = Gatherer(self.world, sources, self.ledgers, pods, settings.allow_direct_base_url)
         runs = RunController(cluster, self.world, gatherer, keys, pods)
         routes = RouteController(cluster, self.world, self.ledgers)
         providers = ProviderController(

@@ -1,13 +1,15 @@
 """One pass over one AgentRun: gather → decide → apply → report."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from droveway.api import names
-from droveway.api.enums import ConditionType
+from droveway.api.enums import Access, ConditionType
 from droveway.api.errors import UserMustAct
-from droveway.api.v1alpha1 import AgentRun, AgentRunStatus
+from droveway.api.v1alpha1 import AgentRun, AgentRunStatus, ModelProviderSpec
 from droveway.cluster import events
 from droveway.cluster.client import Cluster, Conflict, Manifest, Refused
 from droveway.cluster.objects import AGENT_RUNS, CLAIMS, PODS, Key
@@ -76,9 +78,10 @@ class RunController:
         run = seen.run
         try:
             role = self.gatherer.role(run, new.candidate.name)
-            await self.keys.ensure(run.metadata.namespace)
-            await self._ensure_claim(run)
-            await self._create_pod(run, new, attempt_pod(run, new, role, self.pods))
+            with self._slot(Key(run.metadata.namespace, new.candidate.provider), role.provider):
+                await self.keys.ensure(run.metadata.namespace)
+                await self._ensure_claim(run)
+                await self._create_pod(run, new, attempt_pod(run, new, role, self.pods))
         except (Refused, UserMustAct) as error:
             return refused(seen, str(error), now)
         self.gatherer.ledger.started(Key(run.metadata.namespace, role.route_name), new.candidate.name)
@@ -87,6 +90,14 @@ class RunController:
             SEEN_TO_POD.observe((datetime.now(UTC) - self.first_seen[key]).total_seconds())
         ATTEMPTS.labels(key.namespace, new.candidate.provider, new.candidate.model).inc()
         return plan
+
+    @contextmanager
+    def _slot(self, key: Key, provider: ModelProviderSpec) -> Iterator[None]:
+        """One of a Direct provider's pods, from the decision for it on."""
+        if provider.access is Access.DIRECT and self.world.live_pods(key) >= provider.max_in_flight:
+            raise Conflict(409, "Conflict", f"another run has just taken the last slot of {key.name}")
+        with self.world.starting(key):
+            yield
 
     async def _ensure_claim(self, run: AgentRun) -> None:
         if run.status.attempt_count or not (claim := workspace_claim(run)):

@@ -1,8 +1,9 @@
 """What the operator knows of the cluster, and who has to be woken when it changes."""
 
 import logging
-from collections import defaultdict
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -60,6 +61,7 @@ class World:
         )
         self._pods_of: defaultdict[tuple[str, str], set[Key]] = defaultdict(set)
         self._live_pods: defaultdict[Key, set[Key]] = defaultdict(set)
+        self._starting: Counter[Key] = Counter()
         self.waiting: set[Key] = set()
         self.wake_run: Wake = lambda _: None
         self.wake_route: Wake = lambda _: None
@@ -76,8 +78,17 @@ class World:
         return tuple(p for p in found if p)
 
     def live_pods(self, provider: Key) -> int:
-        """Pods on a provider that have not ended."""
-        return len(self._live_pods.get(provider, ()))
+        """Pods on a provider that have not ended, and those that are being created."""
+        return len(self._live_pods.get(provider, ())) + self._starting[provider]
+
+    @contextmanager
+    def starting(self, provider: Key) -> Iterator[None]:
+        """Counts a pod from the decision for it on, so that no two runs take the last slot."""
+        self._starting[provider] += 1
+        try:
+            yield
+        finally:
+            self._starting[provider] -= 1
 
     def wake_waiting(self, namespace: str) -> None:
         """Something changed that runs may be waiting for; the most important goes first."""

@@ -53,6 +53,13 @@ def provider_status(
     return ModelProviderStatus(observed_generation=generation, conditions=conditions, limits=limits)
 
 
+def leaks_login(spec: ModelProviderSpec, *, allow_direct_base_url: bool) -> str | None:
+    """Why a Direct provider must not be used, if its login would go elsewhere than to its vendor."""
+    if spec.access is Access.DIRECT and spec.base_url and not allow_direct_base_url:
+        return "spec.baseURL of a Direct provider would be sent the login; remove it, or allow it in the operator's settings"
+    return None
+
+
 def notes(old: ModelProviderStatus, new: ModelProviderStatus) -> list[Note]:
     """The Events of a change of status: limits that were reached, moved or cleared."""
     before = {(limit.quota_group, limit.model): limit for limit in old.limits}
@@ -74,10 +81,8 @@ def _readiness(
     provider: ModelProvider, secret: SecretState | None, accounts: Accounts, *, allow_direct_base_url: bool
 ) -> tuple[Reason, str]:
     spec, namespace = provider.spec, provider.metadata.namespace
-    if spec.access is Access.DIRECT and spec.base_url and not allow_direct_base_url:
-        return Reason.BASE_URL_REFUSED, (
-            "spec.baseURL of a Direct provider would be sent the login; remove it, or allow it in the operator's settings"
-        )
+    if leak := leaks_login(spec, allow_direct_base_url=allow_direct_base_url):
+        return Reason.BASE_URL_REFUSED, leak
     if broken := _broken_signature(spec):
         return Reason.PROVIDER_INVALID, broken
     if (ref := spec.credentials_ref) and secret:
