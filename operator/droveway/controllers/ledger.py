@@ -182,6 +182,8 @@ class Ledgers:
         for candidate in route.status.candidates:
             book.ledger.breakers.restore(candidate.name, candidate.circuit)
         book.breakers = book.ledger.breakers.snapshot()
+        if made := route.metadata.creation_timestamp:
+            self._adopt(key, book, older_than=made)
         return book
 
     def _providers(self, route: ModelRoute) -> dict[str, ModelProvider]:
@@ -295,9 +297,13 @@ class Ledgers:
             note = Note(Reason.TELEMETRY_DISCARDED, text, warning=True)
             await events.record(self._cluster, "ModelRoute", meta, note, self._now())
 
-    def _adopt(self, key: Key, book: _Book) -> None:
+    def _adopt(self, key: Key, book: _Book, older_than: datetime | None = None) -> None:
+        """Goes on from what the runs' statuses say; `older_than`: only those that began before their route was made anew."""
         for (namespace, name), run in self._world.runs.items():
-            if namespace == key.namespace and isinstance(run, AgentRun) and run.spec.route_ref.name == key.name:
+            if namespace != key.namespace or not isinstance(run, AgentRun) or run.spec.route_ref.name != key.name:
+                continue
+            began = run.status.start_time
+            if older_than is None or (began and began < older_than):
                 tally = RunTally(name, session_id=run.status.session_id)
                 tally.adopt(run.status.usage)
                 book.ledger.adopt(run.metadata.uid, tally)

@@ -12,7 +12,7 @@ from droveway.api import names
 from droveway.api.enums import EndClass
 from droveway.api.errors import TryLater
 from droveway.cluster.objects import Key
-from helpers.operator import MAP, ROUTE, Desk, a_desk, attempt, over, run_manifest
+from helpers.operator import MAP, ROUTE, RUN, Desk, a_desk, attempt, over, run_manifest
 from helpers.told import (
     GATEWAY,
     SIDECAR,
@@ -317,3 +317,37 @@ class TestReset:
         await desk.ledgers.reset(ROUTE, "please")
         assert not desk.ledgers.candidates("team", route, desk.now)[0].circuit_allows
         assert desk.api.writes("configmaps") == writes
+
+
+async def test_a_route_that_is_made_anew_goes_on_counting_where_its_runs_are() -> None:
+    desk = a_desk()
+    await desk.ledgers.submit(batch(completion(1), completion(2)))
+    usage = desk.ledgers.facts(ROUTE, UID).usage
+    desk.take_away(names.AGENT_RUNS, RUN)
+    later = run_manifest(uid="uid-2", startTime="2026-11-21T12:00:00Z", usage=usage.to_wire(), attemptCount=1)
+    desk.add(names.AGENT_RUNS, later)
+
+    desk.take_away(names.MODEL_ROUTES, ROUTE)
+    desk.ledgers.drop(ROUTE)
+    desk.api.remove(*MAP)  # the garbage collector
+    anew = route_manifest()
+    anew["metadata"] |= {"uid": "uid-anew", "creationTimestamp": "2026-11-21T12:03:00Z"}
+    desk.add(names.MODEL_ROUTES, anew)
+    await desk.ledgers.submit(batch(completion(3, run_uid="uid-2")))
+
+    assert desk.ledgers.facts(ROUTE, "uid-2").usage.completions == 3
+
+
+async def test_what_was_told_but_not_written_before_a_crash_counts_once() -> None:
+    """The status may be ahead of the ledger; the source tells again."""
+    desk = a_desk()
+    told = {"completions": 1, "byModel": [{"provider": "anthropic", "model": "sonnet", "completions": 1}]}
+    status = run_manifest(uid="uid-2", startTime="2026-11-21T12:05:00Z", attemptCount=1, usage=told)
+    desk.take_away(names.AGENT_RUNS, RUN)
+    desk.add(names.AGENT_RUNS, status)
+    desk.api.objects["modelroutes", "team", "coding"]["metadata"]["creationTimestamp"] = "2026-11-21T12:00:00Z"
+    again = desk.restart()
+    await again.ledgers.load()
+    await again.ledgers.submit(batch(completion(1, run_uid="uid-2")))
+
+    assert again.ledgers.facts(ROUTE, "uid-2").usage.completions == 1
