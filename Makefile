@@ -64,8 +64,15 @@ verify: setup ## Generated files are current, workflows are well-formed
 	@hack/step $@ hack/verify
 
 .PHONY: bench
-bench: setup control-plane-up ## Benchmarks of operator and gateway, into results/
-	@hack/step $@ benchmarks/run
+bench: bench-operator bench-gateway ## Both benchmarks, into results/
+
+.PHONY: bench-operator
+bench-operator: setup control-plane-up ## Runs beside bare Jobs, real API server
+	@hack/step $@ python benchmarks/operator/run.py
+
+.PHONY: bench-gateway
+bench-gateway: setup ## Requests through the gateway beside direct ones
+	@hack/step $@ python benchmarks/gateway/run.py
 
 ##@ Generated files
 
