@@ -71,6 +71,7 @@ class NamespaceKeys:
     def __init__(self, cluster: Cluster, master: bytes) -> None:
         self._cluster, self._master = cluster, master
         self._ensured: dict[str, float] = {}
+        self._released: set[str] = set()
         self._lock = asyncio.Lock()  # a namespace's last run may go while its next one comes
 
     def of(self, namespace: str) -> str:
@@ -83,15 +84,19 @@ class NamespaceKeys:
             return
         async with self._lock:
             if not self._is_fresh(namespace):
+                self._released.discard(namespace)
                 await self._put(namespace)
                 self._ensured[namespace] = time.monotonic()
 
     async def release(self, namespace: str) -> None:
-        """Removes the Secret of a namespace that has no runs any more."""
-        if self._ensured.pop(namespace, None) is not None:
-            async with self._lock:
-                if namespace not in self._ensured:
-                    await self._cluster.delete(SECRETS, namespace, names.SECRET_NAMESPACE_KEY)
+        """Removes the Secret of a namespace that has no runs any more, also one that an earlier process made."""
+        if namespace in self._released:
+            return
+        self._ensured.pop(namespace, None)
+        async with self._lock:
+            if namespace not in self._ensured:
+                await self._cluster.delete(SECRETS, namespace, names.SECRET_NAMESPACE_KEY)
+                self._released.add(namespace)
 
     def _is_fresh(self, namespace: str) -> bool:
         return time.monotonic() - self._ensured.get(namespace, -_FOUND_SECONDS) < _FOUND_SECONDS
