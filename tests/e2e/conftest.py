@@ -2,44 +2,19 @@
 
 import os
 import re
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from helpers.team import IMAGE, SYSTEM, Team, kubectl
+from helpers.release import install
+from helpers.team import SYSTEM, Team, kubectl
 
 ROOT = Path(__file__).parents[2]
 EVIDENCE = Path(os.environ.get("DROVEWAY_ARTIFACTS", ROOT / "artifacts")) / "e2e"
 
 pytestmark = pytest.mark.e2e
-
-
-def helm(*args: str) -> None:
-    subprocess.run(["helm", *args], check=True, timeout=300)
-
-
-def install() -> None:
-    """Installs or upgrades the chart from this checkout, with the image that was built from it."""
-    name, tag = IMAGE.rsplit(":", 1)
-    helm(
-        "upgrade",
-        "--install",
-        "droveway",
-        str(ROOT / "charts/droveway"),
-        "--namespace",
-        SYSTEM,
-        "--create-namespace",
-        "--set",
-        f"image.repository={name},image.tag={tag},operator.allowDirectBaseURL=true,operator.resyncSeconds=30",
-        "--set",
-        "gateway.drainSeconds=20,gateway.replicas=2",
-        "--wait",
-        "--timeout",
-        "3m",
-    )
 
 
 @pytest.fixture(scope="session", autouse=True)
