@@ -47,6 +47,7 @@ class RunBuilder:
     problem: Problem | None = None
     routed: bool = True
     written_at: datetime | None = None
+    listening_since: datetime | None = None
 
     def but(self, **spec: Any) -> RunBuilder:
         return replace(self, spec={**self.spec, **spec})
@@ -91,9 +92,10 @@ class RunBuilder:
         route = ModelRoute.model_validate(
             {"metadata": {"name": "r", "namespace": "team"}, "spec": {"candidates": candidates, **self.route}}
         )
-        return Snapshot(
+        seen = Snapshot(
             run, self.pods, route if self.routed else None, self.views, self.problem, self.facts, self.written_at
         )
+        return replace(seen, listening_since=self.listening_since)
 
 
 def a_run(**spec: Any) -> RunBuilder:

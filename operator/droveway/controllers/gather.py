@@ -47,6 +47,7 @@ class Gatherer:
     ledger: Ledger
     pods: PodSettings
     allow_direct_base_url: bool = False
+    listening_since: datetime | None = None
 
     async def gather(self, run: AgentRun, written_at: datetime | None, now: datetime) -> Snapshot:
         """The snapshot of a live run."""
@@ -60,13 +61,15 @@ class Gatherer:
         route = self.world.routes.get(route_key)
         if route is None:
             text = f"spec.routeRef: there is no ModelRoute {route_key.name} in namespace {namespace}; create it"
-            return Snapshot(run, pods, None, (), Problem(Reason.ROUTE_NOT_FOUND, text), facts, written_at)
+            return Snapshot(
+                run, pods, None, (), Problem(Reason.ROUTE_NOT_FOUND, text), facts, written_at, self.listening_since
+            )
         views = self.ledger.candidates(namespace, route, now)
         problem = None
         if not pods:
             views = [await self._fitted(run, view, c) for view, c in zip(views, route.spec.candidates, strict=True)]
             problem = await self._problem(run)
-        return Snapshot(run, pods, route, tuple(views), problem, facts, written_at)
+        return Snapshot(run, pods, route, tuple(views), problem, facts, written_at, self.listening_since)
 
     def role(self, run: AgentRun, candidate: str) -> Role:
         """Who plays in an attempt on a candidate.

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import signal
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import kopf
@@ -101,8 +102,8 @@ class Operator:
         self.ledgers = Ledgers(
             cluster, self.world, wake_run=self._wake_run, wake_route=self._wake_route, wake_provider=self._wake_provider
         )
-        gatherer = Gatherer(self.world, sources, self.ledgers, pods, settings.allow_direct_base_url)
-        runs = RunController(cluster, self.world, gatherer, keys, pods)
+        self._gatherer = Gatherer(self.world, sources, self.ledgers, pods, settings.allow_direct_base_url)
+        runs = RunController(cluster, self.world, self._gatherer, keys, pods)
         routes = RouteController(cluster, self.world, self.ledgers)
         providers = ProviderController(
             cluster, self.world, self.ledgers, sources, allow_direct_base_url=settings.allow_direct_base_url
@@ -138,6 +139,7 @@ class Operator:
             group.create_task(self._watch(listed))
             await listed.wait()
             await self.ledgers.load()
+            self._gatherer.listening_since = datetime.now(UTC)
             for queue in (self._providers, self._routes, self._runs):
                 group.create_task(queue.run())
             group.create_task(self._resync.run())

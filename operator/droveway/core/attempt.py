@@ -10,12 +10,14 @@ from droveway.api.enums import ConditionType, EndClass, Health, Reason
 from droveway.api.v1alpha1 import Attempt
 from droveway.core.budget import overrun
 from droveway.core.draft import DIVERSIONS, FAULTS, INTERRUPTIONS, MESSAGE, Draft
+from droveway.core.events import Record
 from droveway.core.facts import AttemptFacts
 from droveway.core.outcome import Ending, ending_of, vanished
 from droveway.core.podview import PodView
 from droveway.core.snapshot import Plan
 
 _SETTLE = timedelta(seconds=2)  # the gateway tells within a second what an attempt used
+_CATCH_UP = timedelta(seconds=15)  # after a time without an operator: its longest pause, and one delivery
 _PULL_PATIENCE = timedelta(seconds=60)  # the kubelet retries by itself; a registry may be back
 _LIMIT_PATIENCE = timedelta(seconds=60)  # a CLI may wait for a limit this short by itself
 
@@ -44,9 +46,9 @@ def settle(draft: Draft, attempt: Attempt) -> Plan | None:
 def _judge(draft: Draft, attempt: Attempt, pod: PodView, facts: AttemptFacts) -> Plan | None:
     """All containers have ended: wait for the last word about what it used, then record the outcome."""
     ended = pod.finished_at or draft.now
-    told = pod.final.completions if pod.final else 0
-    if told > facts.completions and draft.now < ended + _SETTLE and attempt.end_class is None:
-        return draft.plan(wake_at=ended + _SETTLE)
+    settled = _settled_at(ended, draft.seen.listening_since)
+    if _lags(pod.final, facts) and draft.now < settled and attempt.end_class is None:
+        return draft.plan(wake_at=settled)
     ending = ending_of(pod, facts)
     if attempt.end_class is not None and ending.end_class is not EndClass.SUCCEEDED:
         ending = Ending(attempt.end_class, attempt.message, ending.exit_code)
@@ -54,6 +56,16 @@ def _judge(draft: Draft, attempt: Attempt, pod: PodView, facts: AttemptFacts) ->
         draft.update(session_id=pod.final.session_id[:MESSAGE])
     _close(draft, attempt.model_copy(update={"node_name": pod.node}), ending, ended)
     return None
+
+
+def _lags(final: Record | None, facts: AttemptFacts) -> bool:
+    """Whether less was counted than the agent says it used."""
+    return final is not None and (final.completions > facts.completions or final.tokens.total > facts.tokens)
+
+
+def _settled_at(ended: datetime, listening_since: datetime | None) -> datetime:
+    """Until when the last word about what an attempt used is waited for."""
+    return max(ended + _SETTLE, listening_since + _CATCH_UP) if listening_since else ended + _SETTLE
 
 
 def _close(draft: Draft, attempt: Attempt, ending: Ending, ended: datetime) -> None:

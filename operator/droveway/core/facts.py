@@ -18,7 +18,8 @@ class AttemptFacts:
         reported: what the CLI itself said (its own limit, refused login, outage).
         stalled: the agent has printed nothing for the stall timeout.
         final: the sidecar saw the agent end; then `exit_code`, `end_class` and `message` are its account.
-        completions: upstream calls that were counted for it: by gateways, for a Direct candidate by the sidecar.
+        completions, tokens: upstream calls that were counted for it, and their tokens in all: by gateways, for a Direct
+            candidate by the sidecar.
     """
 
     exhausted: Verdict | None = None
@@ -29,6 +30,7 @@ class AttemptFacts:
     end_class: EndClass | None = None
     message: str = ""
     completions: int = 0
+    tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ class Snapshot:
         candidates: of its route, in the route's order, with everything that speaks against them.
         problem: no attempt can be made at all.
         written_at: when we last wrote its status; usage alone is written at most every ten seconds.
+        listening_since: since when events are taken; what was told before has to be told again.
     """
 
     run: AgentRun
@@ -36,6 +37,7 @@ class Snapshot:
     problem: Problem | None = None
     facts: RunFacts = field(default_factory=RunFacts)
     written_at: datetime | None = None
+    listening_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,7 @@ class AttemptTally:
             self.end_class,
             self.message,
             self.counted.completions,
+            self.counted.tokens[0],
         )
 
     def to_data(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import pytest
 
 from droveway.api.enums import ConditionType, EndClass, Health, Reason
 from droveway.api.v1alpha1 import AgentRunStatus, Usage
+from droveway.core.completion import TokenBreakdown
 from droveway.core.conditions import find
 from droveway.core.facts import RequestReroute
 from droveway.core.routing import CandidateView
@@ -506,6 +507,25 @@ def test_the_gateway_gets_two_seconds_to_tell_what_the_last_calls_used() -> None
 
     assert decide(run.with_pod(**pod).told(1, completions=2).build(), after(5)).status.completion_time
     assert decide(run.with_pod(**pod).build(), after(7)).status.completion_time
+
+
+def test_tokens_that_nobody_has_counted_yet_are_waited_for_as_well() -> None:
+    run, used = started(a_run()), TokenBreakdown(total=100, input=100)
+    run = run.with_pod(**ended(0, after(5), final=final(EndClass.SUCCEEDED, completions=1, tokens=used)))
+
+    assert decide(run.told(1, completions=3, tokens=60).build(), after(6)).status.completion_time is None
+    assert decide(run.told(1, completions=3, tokens=100).build(), after(6)).status.completion_time
+
+
+def test_after_a_restart_gateways_get_the_time_to_tell_again() -> None:
+    run = started(a_run()).with_pod(**ended(0, after(5), final=final(EndClass.SUCCEEDED, completions=2)))
+    back = replace(run, listening_since=after(60))
+    waits = decide(back.build(), after(61))
+    assert waits.status.completion_time is None
+    assert waits.wake_at == after(75)
+
+    assert decide(back.told(1, completions=2).build(), after(62)).status.completion_time == after(62)
+    assert decide(back.build(), after(75)).status.completion_time
 
 
 def test_status_keeps_the_last_ten_attempts_and_the_count_of_all() -> None:
