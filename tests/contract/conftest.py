@@ -5,12 +5,18 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from helpers.control_plane import ROOT, Api, control_plane
+from helpers.control_plane import ROOT, Api, ControlPlane, control_plane
 
 
 @pytest.fixture(scope="session")
-def api() -> Iterator[Api]:
-    with control_plane() as plane, plane.api() as found:
+def plane() -> Iterator[ControlPlane]:
+    with control_plane() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def api(plane: ControlPlane) -> Iterator[Api]:
+    with plane.api() as found:
         found.install([yaml.safe_load(file.read_text()) for file in sorted((ROOT / "crds").glob("*.yaml"))])
         yield found
 

@@ -249,4 +249,6 @@ def _error_of(status: Manifest) -> ApiError | TryLater:
     code, reason, message = int(status.get("code") or 500), status.get("reason", ""), status.get("message", "")
     if code == 429 or code >= 500:
         return TryLater(f"API server: {code} {reason} {message}")
+    if code == 422 and "metadata.uid: Invalid value" in message:
+        code = 409  # an apply to another object of the same name
     return _ERRORS.get(code, ApiError)(code, reason, message)
