@@ -138,8 +138,6 @@ class RunController:
             answer = await self.cluster.delete(PODS, run.metadata.namespace, pod.name, uid=pod.uid)
             if answer and answer.get("kind") == "Pod":
                 self.world.pods.put(answer)
-        if plan.delete_run:
-            await self.cluster.delete(AGENT_RUNS, run.metadata.namespace, run.metadata.name, uid=run.metadata.uid)
 
 
 def status_manifest(run: AgentRun, status: AgentRunStatus) -> Manifest:

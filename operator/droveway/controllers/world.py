@@ -5,17 +5,17 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
 
 from droveway.api import names
-from droveway.api.enums import EndClass
 from droveway.api.v1alpha1 import Agent, AgentRun, ModelProvider, ModelRoute
 from droveway.cluster.client import Cluster
 from droveway.cluster.informer import Informer
 from droveway.cluster.objects import PODS, Key, Store, key_of
+from droveway.core.finish import expires_at
 from droveway.core.podview import PodView, pod_view
 
 log = logging.getLogger(__name__)
@@ -36,11 +36,7 @@ def keep_run(manifest: dict[str, Any]) -> AgentRun | FinishedRun:
     run = AgentRun.model_validate(manifest)
     if run.status.completion_time is None:
         return run
-    good = run.status.attempts and run.status.attempts[-1].end_class is EndClass.SUCCEEDED
-    ttl = run.spec.ttl_seconds_after_success if good else run.spec.ttl_seconds_after_failure
-    return FinishedRun(
-        run.metadata.uid, run.status.completion_time + timedelta(seconds=ttl) if ttl is not None else None
-    )
+    return FinishedRun(run.metadata.uid, expires_at(run.spec, run.status))
 
 
 class World:

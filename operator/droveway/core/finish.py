@@ -1,6 +1,9 @@
 """Whether a run is over, and as what."""
 
+from datetime import datetime, timedelta
+
 from droveway.api.enums import LIMIT_CLASSES, EndClass, OnLimit, Reason
+from droveway.api.v1alpha1 import AgentRunSpec, AgentRunStatus
 from droveway.core.budget import overrun
 from droveway.core.draft import DIVERSIONS, FAULTS, INTERRUPTIONS, Draft
 from droveway.core.outcome import unrunnable
@@ -43,3 +46,12 @@ def over(draft: Draft) -> tuple[EndClass, str, str] | None:
     if end in DIVERSIONS and not waits and status.limited_count > spec.retry.max_reroutes:
         return end, Reason.REROUTES_EXHAUSTED, f"moved {spec.retry.max_reroutes} times; the last: {message}"
     return None
+
+
+def expires_at(spec: AgentRunSpec, status: AgentRunStatus) -> datetime | None:
+    """When a run that is over is deleted; None: somebody else does it."""
+    good = bool(status.attempts) and status.attempts[-1].end_class is EndClass.SUCCEEDED
+    seconds = spec.ttl_seconds_after_success if good else spec.ttl_seconds_after_failure
+    if seconds is None or status.completion_time is None:
+        return None
+    return status.completion_time + timedelta(seconds=seconds)

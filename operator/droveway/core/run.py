@@ -13,7 +13,7 @@ from droveway.api.v1alpha1.agentrun import Rejection, Reroute, RouteChoice
 from droveway.core import retry
 from droveway.core.attempt import settle
 from droveway.core.draft import DIVERSIONS, FAULTS, INTERRUPTIONS, MESSAGE, Draft
-from droveway.core.finish import over
+from droveway.core.finish import expires_at, over
 from droveway.core.learned import adopt, append_attempt, learn, record_reroute
 from droveway.core.routing import CIRCUIT_OPEN, NO_FREE_SLOT, CandidateView, Choice, Preference, choose
 from droveway.core.snapshot import NewAttempt, Plan, Problem, Snapshot
@@ -27,7 +27,7 @@ _CONDITION = 1024
 def decide(seen: Snapshot, now: datetime) -> Plan:
     """What to do about a run now."""
     if seen.run.status.completion_time:
-        return _after_completion(seen, now)
+        return Plan(seen.run.status)
     draft = Draft(seen, now, _opened(seen, now))
     adopt(draft)
     learn(draft)
@@ -57,17 +57,6 @@ def _opened(seen: Snapshot, now: datetime) -> AgentRunStatus:
     )
 
 
-def _after_completion(seen: Snapshot, now: datetime) -> Plan:
-    """A finished run: only its time to live is left."""
-    status, spec = seen.run.status, seen.run.spec
-    succeeded = status.attempts and status.attempts[-1].end_class is EndClass.SUCCEEDED
-    ttl = spec.ttl_seconds_after_success if succeeded else spec.ttl_seconds_after_failure
-    if ttl is None or status.completion_time is None:
-        return Plan(status)
-    end = status.completion_time + timedelta(seconds=ttl)
-    return Plan(status, delete_run=True) if now >= end else Plan(status, wake_at=end)
-
-
 def _finish(draft: Draft, end_class: EndClass, reason: str, message: str) -> Plan:
     """The one place where a run becomes terminal."""
     good = end_class is EndClass.SUCCEEDED
@@ -76,9 +65,7 @@ def _finish(draft: Draft, end_class: EndClass, reason: str, message: str) -> Pla
     draft.condition(ConditionType.HEALTHY, "True" if good else "False", end_class)
     draft.condition(ConditionType.SUCCEEDED, "True" if good else "False", reason, message)
     draft.note(reason, _account(draft, message), warning=not good and end_class is not EndClass.CANCELLED)
-    spec = draft.spec
-    ttl = spec.ttl_seconds_after_success if good else spec.ttl_seconds_after_failure
-    return draft.plan(wake_at=draft.now + timedelta(seconds=ttl) if ttl is not None else None)
+    return draft.plan(wake_at=expires_at(draft.spec, draft.status))
 
 
 def _quiet_usage(plan: Plan, seen: Snapshot, now: datetime) -> Plan:

@@ -65,7 +65,6 @@ class Plan:
     status: AgentRunStatus
     create: NewAttempt | None = None
     delete: tuple[Doomed, ...] = ()
-    delete_run: bool = False
     notes: tuple[Note, ...] = ()
     wake_at: datetime | None = None
     waiting: bool = False

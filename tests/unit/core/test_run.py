@@ -10,6 +10,7 @@ from droveway.api.v1alpha1 import AgentRunStatus, Usage
 from droveway.core.completion import TokenBreakdown
 from droveway.core.conditions import find
 from droveway.core.facts import RequestReroute
+from droveway.core.finish import expires_at
 from droveway.core.routing import CandidateView
 from droveway.core.run import decide, pod_name, refused
 from droveway.core.snapshot import Plan, Problem
@@ -492,10 +493,10 @@ def test_usage_alone_is_written_at_most_every_ten_seconds() -> None:
 def test_a_finished_run_is_deleted_after_its_time_to_live(code: int, ttl: int, field: str) -> None:
     run, plan = ended_as(started(a_run(retry={"maxAttempts": 1}, **{field: ttl})), NOON, **ended(code))
     assert plan.wake_at == after(ttl)
-    done = run.known(plan.status)
+    done = run.known(plan.status).build()
 
-    assert not decide(done.build(), after(ttl - 1)).delete_run
-    assert decide(done.build(), after(ttl)).delete_run
+    assert expires_at(done.run.spec, done.run.status) == after(ttl)
+    assert decide(done, after(ttl)) == Plan(plan.status), "nothing is left to decide"
 
 
 def test_the_gateway_gets_two_seconds_to_tell_what_the_last_calls_used() -> None:
