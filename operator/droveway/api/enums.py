@@ -118,14 +118,12 @@ class Reason(StrEnum):
     AGENT_NOT_FOUND = "AgentNotFound"
     AGENT_INVALID = "AgentInvalid"
     ROUTE_NOT_FOUND = "RouteNotFound"
-    ROUTE_INVALID = "RouteInvalid"
     PROVIDER_NOT_FOUND = "ProviderNotFound"
     PROVIDER_INVALID = "ProviderInvalid"
     SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105 - a condition's reason
     SECRET_KEY_MISSING = "SecretKeyMissing"  # noqa: S105 - a condition's reason
     PROMPT_NOT_FOUND = "PromptNotFound"
     POD_REFUSED = "PodRefused"
-    SPEC_INVALID = "SpecInvalid"
     # Routed
     CANDIDATE_CHOSEN = "CandidateChosen"
     WAITING_FOR_CAPACITY = "WaitingForCapacity"
@@ -139,7 +137,6 @@ class Reason(StrEnum):
     REROUTING = "Rerouting"
     SUSPENDED = "Suspended"
     FINISHED = "Finished"
-    RETRIES_EXHAUSTED = "RetriesExhausted"
     REROUTES_EXHAUSTED = "ReroutesExhausted"
     DEADLINE_EXCEEDED = "DeadlineExceeded"
     # Events
