@@ -248,6 +248,7 @@ def _start(draft: Draft, choice: Choice, candidate: CandidateView) -> Plan:
             candidate=candidate.name,
             provider=candidate.provider,
             model=candidate.model,
+            agent=_agent_of(draft, candidate.name),
             start_time=draft.now,
         ),
     )
@@ -255,6 +256,13 @@ def _start(draft: Draft, choice: Choice, candidate: CandidateView) -> Plan:
     draft.condition(ConditionType.RUNNING, "False", Reason.POD_CREATED, new.pod_name)
     draft.condition(ConditionType.SUCCEEDED, "Unknown", Reason.POD_CREATED, f"attempt {number} on {candidate.name}")
     return draft.plan(create=new, wake_at=draft.now + timedelta(seconds=draft.spec.timeout_seconds))
+
+
+def _agent_of(draft: Draft, candidate: str) -> str:
+    """Name of the Agent that plays: the candidate's own wins."""
+    lines = draft.seen.route.spec.candidates if draft.seen.route else []
+    ref = next((line.agent_ref for line in lines if line.name == candidate), None) or draft.spec.agent_ref
+    return ref.name if ref else ""
 
 
 def _keeps_workspace(spec: AgentRunSpec) -> bool:

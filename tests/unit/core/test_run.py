@@ -50,6 +50,15 @@ def test_a_new_run_gets_its_pod_and_says_why_there() -> None:
     assert plan.status.start_time == NOON
 
 
+def test_an_attempt_names_its_agent_and_the_candidates_own_wins() -> None:
+    line = {"providerRef": {"name": "p"}, "model": "m"}
+    route = [{"name": "a", **line, "agentRef": {"name": "codex"}}, {"name": "b", **line}]
+    first = decide(a_run().with_route(candidates=route).build(), NOON)
+    other = decide(a_run().with_route(candidates=route).having(candidate("b")).build(), NOON)
+
+    assert [first.status.attempts[0].agent, other.status.attempts[0].agent] == ["codex", "claude"]
+
+
 def test_a_pod_that_runs_is_watched_until_its_timeout() -> None:
     plan = decide(started(a_run(timeoutSeconds=100, stallTimeoutSeconds=50)).build(), after(1))
 
