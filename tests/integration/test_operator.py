@@ -264,7 +264,7 @@ class TestTwoOperators:
                     second.metric('droveway_status_writes_total{kind="AgentRun"}'),
                 ) == (True, 0)
 
-                assert first.terminate() == 0
+                assert first.terminate(seconds=4) == 0
                 second.wait_active()
                 assert second.says("/healthz") == (200, "ok"), "its wait as a standby is not a missed resync"
                 fleet.run("two")
@@ -280,6 +280,7 @@ class TestTwoOperators:
             assert operator.process
             assert operator.process.wait(20) != 0
             assert time.monotonic() - began < 8
+            assert "taken by another process" in operator.log.read_text()
             assert api.call("GET", path).body["spec"]["holderIdentity"] == "usurper"
 
 

@@ -1,5 +1,6 @@
 """kopf: it watches our own resources, and its handlers only tell the world. No change handlers, no annotations, no finalizers."""
 
+import logging
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -55,6 +56,7 @@ class _NoDiffs(kopf.DiffBaseStorage):
 
 def kopf_settings() -> kopf.OperatorSettings:
     """What has to differ from kopf's defaults: bounded sockets, no Events of its own, no peering."""
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # it tells of every event that it was handled
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
     settings.scanning.disabled = True

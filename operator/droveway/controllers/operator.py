@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -13,7 +14,7 @@ import uvicorn
 
 from droveway.api.errors import UserMustAct
 from droveway.cluster.client import Cluster
-from droveway.cluster.lease import Lease
+from droveway.cluster.lease import Lease, LeaseLost
 from droveway.cluster.objects import Key
 from droveway.controllers.gather import Gatherer
 from droveway.controllers.handlers import build_registry, kopf_settings
@@ -52,20 +53,22 @@ async def serve(settings: OperatorSettings) -> None:
 
     Raises:
         UserMustAct: the set-up is incomplete.
-        LeaseLost: another process may act now.
+        SystemExit: another process may act now.
     """
     master = _master_key(settings)
     async with Cluster.connect("droveway-operator") as cluster:
         operator = Operator(cluster, settings, master)
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(operator.run())
-                group.create_task(_until_told())
+            await operator.run()
         except* _Stop:
             log.info("stopped")
+        except* LeaseLost as lost:
+            log.error("ended at once: %s", lost.exceptions[0])  # noqa: TRY400 - no accident, so no traceback
         finally:
             if operator.lease.held.is_set():
                 await operator.lease.release()
+    if not operator.told.is_set():
+        sys.exit(1)
 
 
 def _master_key(settings: OperatorSettings) -> bytes:
@@ -80,14 +83,6 @@ def _master_key(settings: OperatorSettings) -> bytes:
     return key
 
 
-async def _until_told() -> None:
-    told = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
-    await told.wait()
-    raise _Stop
-
-
 class Operator:
     """The parts, wired."""
 
@@ -97,6 +92,7 @@ class Operator:
         self.lease = Lease(cluster, settings.namespace, LEASE, settings.identity)
         self.world = World(cluster, namespaces)
         self._ready = asyncio.Event()
+        self.told = asyncio.Event()
         keys, sources = NamespaceKeys(cluster, master), Sources(cluster)
         pods = PodSettings(settings.image, settings.operator_url, settings.gateway_url, settings.image_pull_policy)
         self.ledgers = Ledgers(
@@ -129,14 +125,17 @@ class Operator:
 
     async def run(self) -> None:
         """Serves, waits for the Lease, then works until something ends."""
+        self._listen()
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._until_told())
             group.create_task(self._serve_http())
             await self.lease.acquire()
             group.create_task(self.lease.keep())
             group.create_task(self.world.pods.run())
             await self.world.pods.synced.wait()  # before any run is looked at: its pods are known
             listed = asyncio.Event()
-            group.create_task(self._watch(listed))
+            group.create_task(self._watch(listed, kopf_runs := asyncio.Event()))
+            group.create_task(self._listen_again(kopf_runs))
             await listed.wait()
             await self.ledgers.load()
             self._gatherer.listening_since = datetime.now(UTC)
@@ -146,7 +145,20 @@ class Operator:
             self._ready.set()
             log.info("ready: %d runs, %d pods", len(self.world.runs), len(self.world.pods.store))
 
-    async def _watch(self, listed: asyncio.Event) -> None:
+    def _listen(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self.told.set)
+
+    async def _listen_again(self, kopf_runs: asyncio.Event) -> None:
+        """Kopf takes the signals over, and would wait five seconds for tasks of ours that have no end."""
+        await kopf_runs.wait()
+        self._listen()
+
+    async def _until_told(self) -> None:
+        await self.told.wait()
+        raise _Stop
+
+    async def _watch(self, listed: asyncio.Event, kopf_runs: asyncio.Event) -> None:
         """Lists our resources once so that nothing is decided on half a world; then kopf keeps them current."""
         await self._resync.fill()
         listed.set()
@@ -156,6 +168,7 @@ class Operator:
             settings=kopf_settings(),
             identity=cast("Any", self._settings.identity),  # else it looks for a user name, and a pod has none
             standalone=True,
+            ready_flag=kopf_runs,
             clusterwide=not namespaces,
             namespaces=namespaces,
         )
