@@ -48,7 +48,7 @@ class ProviderController:
             meta = {"name": key.name, "namespace": key.namespace, "uid": provider.metadata.uid}
             for note in notes(provider.status, status):
                 await events.record(self.cluster, "ModelProvider", meta, note, now)
-        moments = [next_change(status), self._look_at(secret, accounts.refused(key.name) is not None, now)]
+        moments = [next_change(status), self._look_at(secret, accounts.refused(key.name, self.now()) is not None, now)]
         return min((moment for moment in moments if moment), default=None)
 
     async def _secret(self, key: Key, provider: ModelProvider, accounts: Accounts) -> SecretState | None:
@@ -56,7 +56,7 @@ class ProviderController:
         ref = provider.spec.credentials_ref
         if ref is None:
             return None
-        if accounts.refused(key.name):
+        if accounts.refused(key.name, self.now()):
             self.sources.forget(key.namespace, ref.name)
         keys, digest = await self.sources.secret_state(Key(key.namespace, ref.name))
         if self.digests.get(key, digest) != digest:

@@ -14,6 +14,10 @@ _MESSAGE = 256  # the schema's
 _LIMITS = 32  # the schema's
 
 
+REFUSAL = timedelta(minutes=5)
+"""How long a refused key is left alone, unless its Secret changes sooner."""
+
+
 @dataclass(frozen=True, slots=True)
 class Signal:
     """What one upstream call says of the account that it used.
@@ -82,7 +86,7 @@ class Accounts:
             elif signal.verdict.kind is EndClass.AUTH_FAILED:
                 if signal.provider not in self._refused:
                     changed.add(signal.provider)
-                self._refused[signal.provider] = signal.verdict
+                self._refused[signal.provider] = replace(signal.verdict, until=now + REFUSAL)
             elif signal.verdict.is_limit and self._limit(key, signal, signal.verdict, now):
                 changed |= self.sharing(key)
         return changed
@@ -91,9 +95,10 @@ class Accounts:
         """The provider's Secret has changed: its key may be good now."""
         self._refused.pop(provider, None)
 
-    def refused(self, provider: str) -> Verdict | None:
-        """Why its key is refused, if it is."""
-        return self._refused.get(provider)
+    def refused(self, provider: str, now: datetime) -> Verdict | None:
+        """Why its key is refused, if it is. After `REFUSAL` it may be tried again: it can be mended where we cannot see it."""
+        found = self._refused.get(provider)
+        return found if found and found.until and found.until > now else None
 
     def limit(self, provider: str, model: str, now: datetime) -> Limit | None:
         """The limit that holds longest for a model of a provider."""

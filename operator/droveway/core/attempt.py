@@ -6,7 +6,7 @@ operator that dies in between finishes what it began.
 
 from datetime import datetime, timedelta
 
-from droveway.api.enums import ConditionType, EndClass, Health, Reason
+from droveway.api.enums import LIMIT_CLASSES, ConditionType, EndClass, Health, Reason
 from droveway.api.v1alpha1 import Attempt
 from droveway.core.budget import overrun
 from droveway.core.draft import DIVERSIONS, FAULTS, INTERRUPTIONS, MESSAGE, Draft
@@ -86,7 +86,7 @@ def _close(draft: Draft, attempt: Attempt, ending: Ending, ended: datetime) -> N
         draft.update(failed_count=status.failed_count + 1)
     elif end_class in INTERRUPTIONS:
         draft.update(interrupted_count=status.interrupted_count + 1)
-    elif end_class in DIVERSIONS:
+    elif end_class in DIVERSIONS - LIMIT_CLASSES:  # a limit counts when the run really moves away from it
         draft.update(limited_count=status.limited_count + 1)
 
 

@@ -42,8 +42,7 @@ def over(draft: Draft) -> tuple[EndClass, str, str] | None:
         return end, end, f"interrupted {status.interrupted_count} times; the last: {message}"
     if end in LIMIT_CLASSES and spec.retry.on_limit is OnLimit.FAIL:
         return end, end, f"retry.onLimit is Fail: {message}"
-    waits = end in LIMIT_CLASSES and spec.retry.on_limit is OnLimit.WAIT
-    if end in DIVERSIONS and not waits and status.limited_count > spec.retry.max_reroutes:
+    if end in DIVERSIONS - LIMIT_CLASSES and status.limited_count > spec.retry.max_reroutes:
         return end, Reason.REROUTES_EXHAUSTED, f"moved {spec.retry.max_reroutes} times; the last: {message}"
     return None
 

@@ -45,7 +45,7 @@ def provider_status(
         allow_direct_base_url: a Direct provider may name a baseURL, which then gets the login.
     """
     old, generation = provider.status, provider.metadata.generation
-    reason, message = _readiness(provider, secret, accounts, allow_direct_base_url=allow_direct_base_url)
+    reason, message = _readiness(provider, secret, accounts, now, allow_direct_base_url=allow_direct_base_url)
     ready = "True" if reason is Reason.VALID else "False"
     limits = [_steady(limit, old.limits) for limit in accounts.limits(provider.metadata.name, now)]
     conditions = with_condition(old.conditions, ConditionType.READY, ready, reason, message, generation, now)
@@ -78,7 +78,12 @@ def next_change(status: ModelProviderStatus) -> datetime | None:
 
 
 def _readiness(
-    provider: ModelProvider, secret: SecretState | None, accounts: Accounts, *, allow_direct_base_url: bool
+    provider: ModelProvider,
+    secret: SecretState | None,
+    accounts: Accounts,
+    now: datetime,
+    *,
+    allow_direct_base_url: bool,
 ) -> tuple[Reason, str]:
     spec, namespace = provider.spec, provider.metadata.namespace
     if leak := leaks_login(spec, allow_direct_base_url=allow_direct_base_url):
@@ -90,7 +95,7 @@ def _readiness(
             return Reason.SECRET_NOT_FOUND, f"there is no Secret {ref.name} in namespace {namespace}; create it"
         if ref.key not in secret.keys:
             return Reason.SECRET_KEY_MISSING, f"Secret {ref.name} has no key {ref.key}; add it"
-    if refused := accounts.refused(provider.metadata.name):
+    if refused := accounts.refused(provider.metadata.name, now):
         where = f"Secret {ref.name}" if ref else "spec.credentialsRef"
         return Reason.AUTH_FAILED, f"the provider refused the key: {refused.reason}; put a good one into {where}"
     return Reason.VALID, ""

@@ -58,7 +58,7 @@ def _view(
         limit_kind=limit.kind if limit else "",
         circuit_allows=ledger.breakers.allows(line.name, now),
         circuit_until=ledger.breakers.until(line.name, now),
-        not_ready=_not_ready(line, provider, accounts),
+        not_ready=_not_ready(line, provider, accounts, now),
         samples=seen.samples if ranks else 0,
         succeeded=seen.successful_completions if ranks else 0,
         latency_ms=seen.avg_latency_ms if ranks else None,
@@ -71,11 +71,13 @@ def performance(ledger: RouteLedger, line: Candidate, now: datetime) -> ModelPer
     return ledger.store.model_performance(_telemetry_key(line), now)
 
 
-def _not_ready(line: Candidate, provider: ModelProvider | None, accounts: Accounts) -> tuple[str, str] | None:
+def _not_ready(
+    line: Candidate, provider: ModelProvider | None, accounts: Accounts, now: datetime
+) -> tuple[str, str] | None:
     if provider is None:
         name = line.provider_ref.name
         return Reason.PROVIDER_NOT_FOUND, f"there is no ModelProvider {name}; create it"
-    if refused := accounts.refused(provider.metadata.name):
+    if refused := accounts.refused(provider.metadata.name, now):
         return Reason.AUTH_FAILED, refused.reason
     ready = find(provider.status.conditions, ConditionType.READY)
     if ready is None or ready.status != "False" or ready.reason == Reason.AUTH_FAILED:  # of that the accounts know more

@@ -178,6 +178,11 @@ def _route(draft: Draft) -> Plan:
     choice = choose(draft.seen.candidates, Preference(route.spec.strategy, dice, sticky, stay=stay), draft.now)
     if choice.candidate is None:
         return _none_eligible(draft, choice, route.spec.on_exhausted)
+    if draft.last and draft.last.end_class in LIMIT_CLASSES and draft.last.candidate != choice.candidate.name:
+        if draft.status.limited_count >= draft.spec.retry.max_reroutes:
+            text = f"moved {draft.spec.retry.max_reroutes} times; the last: {draft.last.message}"
+            return _finish(draft, draft.last.end_class, Reason.REROUTES_EXHAUSTED, text)
+        draft.update(limited_count=draft.status.limited_count + 1)
     return _start(draft, choice, choice.candidate)
 
 

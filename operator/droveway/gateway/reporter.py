@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 import uuid
 from collections import deque
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,7 @@ _BATCH_RECORDS = 200
 _POST_SECONDS = 5.0
 _PRICE_SECONDS = 0.3  # bad news does not wait longer for the price of what goes with it
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
+_AT_ONCE = 16  # batches on their way at once
 _MOST_PENDING = 20_000
 
 
@@ -38,6 +40,8 @@ class _Line:
 
     number: int = 0
     entries: deque[_Entry] = field(default_factory=deque)
+    pause: float = 0.0
+    not_before: float = 0.0
 
 
 class Reporter:
@@ -80,44 +84,56 @@ class Reporter:
         async with aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=_POST_SECONDS), trust_env=False
         ) as session:
-            pause = 0.0
             while True:
                 await self._some.wait()
-                await self._until_due(pause)
-                pause = await self._deliver_all(session, pause)
+                await self._until_due()
+                await self._deliver_all(session)
 
     async def flush(self, seconds: float) -> None:
         """Delivers what is pending, as far as it can be done in so many seconds."""
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=seconds), trust_env=False) as session:
             try:
                 async with asyncio.timeout(seconds):
-                    await self._deliver_all(session, 0.0)
+                    for line in self._lines.values():
+                        line.not_before = 0.0
+                    await self._deliver_all(session)
             except TimeoutError:
                 log.warning("%d events were not acknowledged in time", self._pending)
 
-    async def _until_due(self, pause: float) -> None:
-        if pause:
-            await asyncio.sleep(pause)
-            return
+    async def _until_due(self) -> None:
         try:
-            async with asyncio.timeout(_BATCH_SECONDS):
+            async with asyncio.timeout(min([_BATCH_SECONDS, *self._pauses()])):
                 await self._urgent.wait()
         except TimeoutError:
             return
 
-    async def _deliver_all(self, session: aiohttp.ClientSession, pause: float) -> float:
-        """Returns how long to wait before the next try; 0 when all went well."""
+    def _pauses(self) -> list[float]:
+        """How long the routes whose events were not taken still have to wait."""
+        now = time.monotonic()
+        return [max(0.05, line.not_before - now) for line in self._lines.values() if line.entries and line.not_before]
+
+    async def _deliver_all(self, session: aiohttp.ClientSession) -> None:
+        """Every route by itself: one whose events are not taken does not hold up the others."""
         await self._prices.settled(_PRICE_SECONDS if self._urgent.is_set() else _BATCH_SECONDS * 10)
         self._urgent.clear()
-        try:
-            for route, line in list(self._lines.items()):
-                while line.entries:
-                    await self._deliver(session, route, line)
-        except _Later as later:
-            return max(later.seconds, min(_LONGEST_PAUSE, pause * 2 or _FIRST_PAUSE))
+        now = time.monotonic()
+        due = [(route, line) for route, line in self._lines.items() if line.entries and line.not_before <= now]
+        gate = asyncio.Semaphore(_AT_ONCE)
+        await asyncio.gather(*(self._deliver_line(session, gate, route, line) for route, line in due))
         if not self._pending:
             self._some.clear()
-        return 0.0
+
+    async def _deliver_line(
+        self, session: aiohttp.ClientSession, gate: asyncio.Semaphore, route: Key, line: _Line
+    ) -> None:
+        try:
+            async with gate:
+                while line.entries:
+                    await self._deliver(session, route, line)
+            line.pause = line.not_before = 0.0
+        except _Later as later:
+            line.pause = max(later.seconds, min(_LONGEST_PAUSE, line.pause * 2 or _FIRST_PAUSE))
+            line.not_before = time.monotonic() + line.pause
 
     async def _deliver(self, session: aiohttp.ClientSession, route: Key, line: _Line) -> None:
         chosen = list(islice(line.entries, _BATCH_RECORDS))
@@ -126,7 +142,7 @@ class Reporter:
         upto = chosen[-1].record.number
         if self._url:
             body = batch_to_dict(Batch(self.source, route.namespace, route.name, tuple(e.record for e in chosen)))
-            upto = await self._post(session, orjson.dumps(body))
+            upto = await self._post(session, orjson.dumps(body), upto)
         before = self._pending
         while line.entries and line.entries[0].record.number <= upto:
             line.entries.popleft()
@@ -146,7 +162,8 @@ class Reporter:
             entry.record = replace(record, cost_usd=cost)
             self._metrics.cost(route.namespace, route.name, record.provider, record.model).inc(cost)
 
-    async def _post(self, session: aiohttp.ClientSession, body: bytes) -> int:
+    async def _post(self, session: aiohttp.ClientSession, body: bytes, last: int) -> int:
+        """The number up to which nothing has to be sent again."""
         headers = {"content-type": "application/json"}
         if token := _read(self._token_file):
             headers["authorization"] = f"Bearer {token}"
@@ -154,6 +171,12 @@ class Reporter:
             async with session.post(f"{self._url}/v1/events", data=body, headers=headers) as answer:
                 if answer.status == 200:
                     return int(orjson.loads(await answer.read())["acknowledged"])
+                if answer.status == 400:
+                    log.error(
+                        "the operator does not understand our events, they are dropped: %s", (await answer.text())[:200]
+                    )
+                    self._metrics.events_dropped.inc()
+                    return last
                 wait = answer.headers.get("retry-after", "")
                 if answer.status != 503:
                     log.warning(

@@ -78,12 +78,22 @@ def test_a_refused_key_is_forgiven_by_a_success_or_another_secret() -> None:
     found = accounts(a={})
     assert found.take([said(REFUSED)], NOON) == {"a"}
     assert found.take([said(REFUSED)], NOON) == set(), "nothing new"
-    assert found.refused("a") == REFUSED
+    refused = found.refused("a", NOON)
+    assert refused
+    assert refused.reason == REFUSED.reason
     assert found.take([said(None, 1)], after(1)) == {"a"}
-    assert found.refused("a") is None
+    assert found.refused("a", after(1)) is None
     found.take([said(REFUSED)], after(2))
     found.pardon("a")
-    assert found.refused("a") is None
+    assert found.refused("a", after(2)) is None
+
+
+def test_a_refused_key_is_tried_again_after_a_while_since_it_may_be_mended_where_nobody_sees() -> None:
+    found = accounts(a={})
+    found.take([said(REFUSED)], NOON)
+
+    assert found.refused("a", after(299))
+    assert found.refused("a", after(300)) is None
 
 
 def test_an_outage_says_nothing_of_the_account() -> None:

@@ -331,6 +331,14 @@ def test_on_limit_wait_stays_with_its_candidate() -> None:
     assert plan.status.next_eligible_time == after(9000)
 
 
+def test_waiting_for_the_only_candidate_uses_up_no_reroute() -> None:
+    run = at_a_limit(started(a_run(retry={"maxReroutes": 0}).having(candidate("a"))))
+    plan = decide(run.having(candidate("a")).build(), after(9000))
+
+    assert plan.create
+    assert plan.status.limited_count == 0
+
+
 def test_on_limit_wait_waits_for_as_many_windows_as_it_takes() -> None:
     run = at_a_limit(started(a_run(retry={"onLimit": "Wait"})))
     often = run.known(run.status.model_copy(update={"limited_count": 99}))

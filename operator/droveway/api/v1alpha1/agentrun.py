@@ -240,7 +240,12 @@ class AgentRunStatus(Wire):
     ] = []
     attempt_count: Annotated[Count, Field(description="All attempts.")] = 0
     failed_count: Annotated[Count, Field(description="Attempts that counted against retry.maxAttempts.")] = 0
-    limited_count: Annotated[Count, Field(description="Attempts ended by a limit or an outage; see maxReroutes.")] = 0
+    limited_count: Annotated[
+        Count,
+        Field(
+            description="Moves away from a limit, and attempts ended by an outage or a refused key; see maxReroutes."
+        ),
+    ] = 0
     interrupted_count: Annotated[Count, Field(description="Attempts lost to eviction or image pulls.")] = 0
     reroutes: Annotated[list[Reroute], Field(max_length=10, json_schema_extra=ATOMIC, description="The last ten.")] = []
     reroute_count: Annotated[Count, Field(description="Moves after a limit or an outage.")] = 0
