@@ -119,6 +119,8 @@ class Recorder:
                     "GET", self._path, params=query, timeout=httpx2.Timeout(5, read=1)
                 ) as answer:
                     for line in answer.iter_lines():
+                        if self._over.is_set():
+                            return
                         event = json.loads(line)
                         self._version = event["object"]["metadata"]["resourceVersion"]
                         with self._news:

@@ -204,6 +204,7 @@ class TestRefusedPods:
 
 
 class TestKilled:
+    @pytest.mark.timeout(400)  # eleven starts of the process, on a machine that may be busy
     def test_killed_at_ten_random_moments_every_run_ends_once_and_no_attempt_has_two_pods(
         self, plane: ControlPlane, api: Api, tmp_path: Path
     ) -> None:

@@ -52,12 +52,14 @@ class RunController:
         self.first_seen.setdefault(key, now)
         if run.metadata.deletion_timestamp:
             return None  # the garbage collector takes pods and claim
+        self.world.waiting.add(key)  # before it looks: what changes during the pass wakes it again
         seen = await self.gatherer.gather(run, self.written_at.get(key), now)
         plan = decide(seen, now)
         plan = await self._create(seen, plan, now)
         await self._report(key, run, plan)
         await self._delete(run, plan)
-        (self.world.waiting.add if plan.waiting else self.world.waiting.discard)(key)
+        if not plan.waiting:
+            self.world.waiting.discard(key)
         return plan.wake_at
 
     async def _expire(self, key: Key, run: FinishedRun, now: datetime) -> datetime | None:

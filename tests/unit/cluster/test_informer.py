@@ -1,64 +1,89 @@
-"""A new list takes away what is gone, never what has just come."""
+"""What the informer makes of lists and watches that come in an unlucky order. On a real API server: tests/contract."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from itertools import pairwise
 from typing import Any, cast
 
-import pytest
-
+from droveway.api.errors import TryLater
 from droveway.cluster.client import Cluster, Gone
 from droveway.cluster.informer import Informer
 from droveway.cluster.objects import PODS, Key
+from helpers.clock import virtual
+
+Json = dict[str, Any]
 
 
-def a_pod(name: str, version: int) -> dict[str, Any]:
+def pod(name: str, version: int) -> Json:
     return {"metadata": {"namespace": "team", "name": name, "uid": f"uid-{name}", "resourceVersion": str(version)}}
 
 
-class Lists:
-    """Each watch is too old at once, so that the next list is asked for; the last one hangs."""
+def added(name: str, version: int) -> Json:
+    return {"type": "ADDED", "object": pod(name, version)}
 
-    def __init__(self, *lists: tuple[list[dict[str, Any]], str]) -> None:
-        self.lists = list(lists)
-        self.meanwhile: list[dict[str, Any]] = []
-        self.informer: Informer[str]
-        self.done = asyncio.Event()
 
-    async def list(self, *_: Any) -> tuple[list[dict[str, Any]], str]:
+class Script:
+    """An API server that answers as written: lists, and watches that end in an error or for ever."""
+
+    def __init__(self, lists: list[tuple[list[Json], str]], watches: list[list[Json | Exception]]) -> None:
+        self.lists, self.watches = lists, watches
+        self.watched_from: list[tuple[str, float]] = []
+        self.on_list: Callable[[], object] = lambda: None
+
+    async def list(self, *_: object) -> tuple[list[Json], str]:
         found = self.lists.pop(0)
-        if not self.lists:
-            for manifest in self.meanwhile:
-                self.informer.put(manifest)
+        self.on_list()
         return found
 
-    async def watch(self, *_: Any) -> AsyncIterator[dict[str, Any]]:
-        if self.lists:
-            raise Gone(410, "Expired", "too old")
-        self.done.set()
-        await asyncio.Event().wait()
-        yield {}
+    async def watch(self, what: object, version: str, *_: object) -> AsyncIterator[Json]:
+        self.watched_from.append((version, asyncio.get_running_loop().time()))
+        for event in self.watches.pop(0) if self.watches else [asyncio.CancelledError()]:
+            if isinstance(event, asyncio.CancelledError):
+                await asyncio.Event().wait()
+            if isinstance(event, BaseException):
+                raise event
+            yield event
 
 
-@pytest.mark.parametrize(
-    ("meanwhile", "left"),
-    [
-        pytest.param([], {"old"}, id="what a list no longer has is gone"),
-        pytest.param([a_pod("new", 31)], {"old", "new"}, id="a pod created while the list was under way stays"),
-    ],
-)
-async def test_a_new_list(meanwhile: list[dict[str, Any]], left: set[str]) -> None:
-    api = Lists(([a_pod("old", 5), a_pod("ghost", 6)], "20"), ([a_pod("old", 5)], "30"))
-    told: list[str] = []
-    informer = api.informer = Informer(
-        cast("Cluster", api),
+async def follow(script: Script, seconds: float = 100) -> tuple[Informer[str], list[tuple[str, bool]]]:
+    """The informer after so long, and (name, is it there now) of everything that it told."""
+    told: list[tuple[str, bool]] = []
+    informer = Informer(
+        cast("Cluster", script),
         PODS,
         lambda m: str(m["metadata"]["name"]),
-        lambda key, _, after: told.append(key.name) if after is None else None,
+        lambda key, before, after: told.append((key.name, after is not None)),
     )
-    api.meanwhile = meanwhile
+    script.on_list = lambda: None if script.lists else informer.put(pod("ours", 50))
     task = asyncio.create_task(informer.run())
-    await api.done.wait()
+    await asyncio.sleep(seconds)
     task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    return informer, told
 
-    assert {name for name in ("old", "ghost", "new") if informer.get(Key("team", name))} == left
-    assert told == ["ghost"]
+
+@virtual
+async def test_what_we_created_while_it_listed_is_not_gone() -> None:
+    script = Script([([pod("old", 1)], "10"), ([], "20")], [[Gone(410, "Expired", "too old")]])
+    informer, told = await follow(script)
+    assert told == [("old", True), ("ours", True), ("old", False)]
+    assert informer.get(Key("team", "ours")) == "ours"
+
+
+@virtual
+async def test_a_watch_that_breaks_is_taken_up_where_it_ended() -> None:
+    away = TryLater("away")
+    script = Script([([], "10")], [[added("a", 11), added("b", 12), away], [away], [away], [added("c", 13), away]])
+    _, told = await follow(script)
+    assert [version for version, _ in script.watched_from] == ["10", "12", "12", "12", "13"]
+    assert [name for name, _ in told if name != "ours"] == ["a", "b", "c"]
+
+
+@virtual
+async def test_the_pauses_grow_while_nothing_comes_and_not_beyond_five_seconds() -> None:
+    away = TryLater("away")
+    broken: list[list[Json | Exception]] = [[away] for _ in range(7)]
+    script = Script([([], "10")], [*broken, [added("a", 11), away]])
+    await follow(script)
+    times = [at for _, at in script.watched_from]
+    assert [later - at for at, later in pairwise(times)] == [0.5, 1, 2, 4, 5, 5, 5, 0.5]

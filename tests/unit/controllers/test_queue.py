@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from droveway.api.errors import TryLater
-from droveway.cluster.client import Conflict
+from droveway.cluster.client import Conflict, NotFound
 from droveway.cluster.objects import Key
 from droveway.controllers.queue import KeyedQueue, Reconcile
 from helpers.clock import virtual
@@ -127,3 +127,24 @@ async def test_a_conflict_is_looked_at_again_at_once() -> None:
         await until(lambda: len(times) == 2)
 
     assert times[1] - times[0] < 0.1
+
+
+@virtual
+@pytest.mark.parametrize("error", [Conflict(409, "Conflict", "changed"), NotFound(404, "NotFound", "deleted")])
+async def test_a_cache_that_stays_behind_is_not_hammered_with(error: Exception) -> None:
+    times: list[float] = []
+
+    async def reconcile(_: Key) -> None:
+        times.append(asyncio.get_running_loop().time())
+        raise error
+
+    async with running(reconcile) as queue:
+        queue.wake(A)
+        await asyncio.sleep(60)
+        behind = len(times)
+        queue.wake(A)
+        await asyncio.sleep(0.001)
+
+    assert times[1] - times[0] < 0.1, "the newer state may be on its way"
+    assert behind < 25
+    assert len(times) == behind + 1, "and a wake-up is heard at once"
