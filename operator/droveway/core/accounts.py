@@ -51,12 +51,16 @@ class Accounts:
         self._sources: dict[tuple[str, str], str] = {}
         self._refused: dict[str, Verdict] = {}
         self._groups: dict[str, str] = {}
+        self._uids: dict[str, str] = {}
         self._defaults: dict[str, timedelta] = {}
 
     def know(self, provider: ModelProvider) -> None:
         """Takes over a provider: its quota group, its default, and what its status says of limits."""
         name, spec = provider.metadata.name, provider.spec
+        if self._uids.get(name, provider.metadata.uid) != provider.metadata.uid:
+            self.forget(name)  # deleted and made anew while nobody looked
         known = name in self._groups
+        self._uids[name] = provider.metadata.uid
         self._groups[name] = f"{self._namespace}/{spec.quota_group or name}"
         self._defaults[name] = timedelta(seconds=spec.limits.default_seconds)
         if known:
@@ -68,8 +72,11 @@ class Accounts:
                 self._sources[held.quota_group, held.model] = held.source
 
     def forget(self, provider: str) -> None:
-        """The provider was deleted. Its group's limits stay: others may share them."""
-        self._groups.pop(provider, None)
+        """The provider was deleted, and its status with it. Its group's limits stay if others share them."""
+        group = self._groups.pop(provider, None)
+        if group and not self.sharing(group):
+            self._book.forget(group)
+        self._uids.pop(provider, None)
         self._defaults.pop(provider, None)
         self._refused.pop(provider, None)
 

@@ -135,6 +135,11 @@ class LimitBook:
         self._limits[page] = limit
         return True
 
+    def forget(self, key: str) -> None:
+        """The account behind a quota key is gone; whoever takes its name starts afresh."""
+        self._limits = {page: limit for page, limit in self._limits.items() if page[0] != key}
+        self._streaks.pop(key, None)
+
     @property
     def streaks(self) -> Mapping[str, Streak]:
         """Rate limits in a row by quota key: with `limits`, all that must survive a restart."""

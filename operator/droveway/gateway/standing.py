@@ -37,6 +37,7 @@ class Standing:
     def __init__(self, config: Config, prices: Prices) -> None:
         self._config, self._prices = config, prices
         self._limits = LimitBook()
+        self._accounts: set[str] = set()
         self._breakers: dict[BreakerKey, CircuitBreaker] = {}
         self._adopted: dict[BreakerKey, datetime] = {}
         self._refused: dict[Key, _Refusal] = {}
@@ -100,7 +101,14 @@ class Standing:
         self._refused.clear()
 
     def adopt(self, snapshot: Snapshot) -> None:
-        """Takes a new configuration over: sizes of slots, rules of breakers, and breakers that the operator saw open."""
+        """Takes a new configuration over: sizes of slots, rules of breakers, and breakers that the operator saw open.
+
+        The limits of an account go with the last of its providers.
+        """
+        accounts = {provider.quota_key for provider in snapshot.providers.values()}
+        for lost in self._accounts - accounts:
+            self._limits.forget(lost)
+        self._accounts = accounts
         for key, slots in self._slots.items():
             if provider := snapshot.providers.get(key):
                 slots.resize(provider.max_in_flight)

@@ -37,6 +37,27 @@ def test_a_limit_holds_for_the_whole_quota_group_and_ends_by_itself() -> None:
     assert not limited(found, "a", 3600)
 
 
+def test_a_limit_goes_with_the_last_provider_of_its_group() -> None:
+    found = accounts(a={"quotaGroup": "g"}, b={"quotaGroup": "g"})
+    found.take([said(WEEKLY)], NOON)
+    found.forget("a")
+    assert limited(found, "b"), "the account is still there"
+    found.forget("b")
+    found.know(a_provider("b", quotaGroup="g"))
+    assert not limited(found, "b")
+
+
+def test_a_provider_that_was_made_anew_unseen_starts_afresh() -> None:
+    found = accounts(a={})
+    found.take([said(WEEKLY)], NOON)
+    found.know(a_provider("a"))
+    assert limited(found), "the same one"
+    same = a_provider("a")
+    meta = same.metadata.model_copy(update={"uid": "another"})
+    found.know(same.model_copy(update={"metadata": meta}))
+    assert not limited(found)
+
+
 def test_a_limit_of_one_model_leaves_the_others_alone() -> None:
     found = accounts(a={})
     found.take([said(verdict(EndClass.RATE_LIMITED, after(60), scope=Scope.MODEL))], NOON)

@@ -108,6 +108,16 @@ def test_a_limit_of_one_provider_is_one_of_its_whole_group() -> None:
     assert World(*shared, of=route(A, b)).view("b").limited_until == NOW + HOUR
 
 
+def test_a_limit_goes_with_the_account_s_last_provider() -> None:
+    world = World()
+    world.ended(spent())
+    world.serve(provider())
+    assert world.view().limited_until, "it was only served anew"
+    world.serve()
+    world.serve(provider())
+    assert world.view().limited_until is None
+
+
 def test_a_limit_of_a_model_leaves_the_others_of_its_group_alone() -> None:
     sonnet = Candidate("sonnet", Key("ns", "a"), "sonnet")
     world = World(provider(limits=(limit(NOW + HOUR, "opus"),)), of=route(A, sonnet))
