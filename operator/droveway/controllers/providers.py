@@ -10,8 +10,8 @@ from droveway.cluster import events
 from droveway.cluster.client import Cluster
 from droveway.cluster.objects import MODEL_PROVIDERS, Key
 from droveway.controllers.ledger import Ledgers
-from droveway.controllers.metrics import STATUS_WRITES
 from droveway.controllers.secrets import Sources
+from droveway.controllers.status import write_status
 from droveway.controllers.world import World
 from droveway.core.accounts import Accounts
 from droveway.core.provider import SecretState, next_change, notes, provider_status
@@ -71,18 +71,6 @@ class ProviderController:
         return now + (_LOOK_SOON if refused or secret.keys is None else _LOOK_AGAIN)
 
     async def _write(self, key: Key, provider: ModelProvider, status: ModelProviderStatus) -> None:
-        manifest = {
-            "apiVersion": names.API_VERSION,
-            "kind": "ModelProvider",
-            "metadata": {
-                "name": key.name,
-                "namespace": key.namespace,
-                "uid": provider.metadata.uid,
-                "resourceVersion": provider.metadata.resource_version,
-            },
-            "status": status.to_wire(),
-        }
-        answer = await self.cluster.apply_status(MODEL_PROVIDERS, manifest, names.MANAGER_STATUS)
-        STATUS_WRITES.labels("ModelProvider").inc()
+        answer = await write_status(self.cluster, MODEL_PROVIDERS, provider, status.to_wire())
         if self.world.providers.put(answer):
             self.world.changed(names.MODEL_PROVIDERS, key)

@@ -10,7 +10,7 @@ from droveway.cluster import events
 from droveway.cluster.client import Cluster
 from droveway.cluster.objects import MODEL_ROUTES, Key
 from droveway.controllers.ledger import Ledgers
-from droveway.controllers.metrics import STATUS_WRITES
+from droveway.controllers.status import write_status
 from droveway.controllers.world import World
 from droveway.core.route import next_change, notes, route_status, urgent
 
@@ -57,18 +57,6 @@ class RouteController:
         return wake_at
 
     async def _write(self, key: Key, route: ModelRoute, status: ModelRouteStatus) -> None:
-        manifest = {
-            "apiVersion": names.API_VERSION,
-            "kind": "ModelRoute",
-            "metadata": {
-                "name": key.name,
-                "namespace": key.namespace,
-                "uid": route.metadata.uid,
-                "resourceVersion": route.metadata.resource_version,
-            },
-            "status": status.to_wire(),
-        }
-        answer = await self.cluster.apply_status(MODEL_ROUTES, manifest, names.MANAGER_STATUS)
-        STATUS_WRITES.labels("ModelRoute").inc()
+        answer = await write_status(self.cluster, MODEL_ROUTES, route, status.to_wire())
         if self.world.routes.put(answer) and urgent(route.status, status):
             self.world.wake_waiting(key.namespace)

@@ -6,16 +6,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from droveway.api import names
 from droveway.api.enums import Access, ConditionType
 from droveway.api.errors import UserMustAct
-from droveway.api.v1alpha1 import AgentRun, AgentRunStatus, ModelProviderSpec
+from droveway.api.v1alpha1 import AgentRun, ModelProviderSpec
 from droveway.cluster import events
 from droveway.cluster.client import Cluster, Conflict, Manifest, Refused
 from droveway.cluster.objects import AGENT_RUNS, CLAIMS, PODS, Key
 from droveway.controllers.gather import Gatherer
-from droveway.controllers.metrics import ATTEMPTS, RUNS_FINISHED, SEEN_TO_POD, STATUS_WRITES
+from droveway.controllers.metrics import ATTEMPTS, RUNS_FINISHED, SEEN_TO_POD
 from droveway.controllers.secrets import NamespaceKeys
+from droveway.controllers.status import write_status
 from droveway.controllers.world import FinishedRun, World
 from droveway.core.conditions import find
 from droveway.core.pod import PodSettings, attempt_pod, workspace_claim
@@ -125,10 +125,9 @@ class RunController:
         """One status write per pass, none when nothing changed; Events only for what really became true."""
         if plan.status == run.status:
             return
-        manifest = status_manifest(run, plan.status)
-        self.world.runs.put(await self.cluster.apply_status(AGENT_RUNS, manifest, names.MANAGER_STATUS))
+        status = plan.status.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        self.world.runs.put(await write_status(self.cluster, AGENT_RUNS, run, status))
         self.written_at[key] = datetime.now(UTC)
-        STATUS_WRITES.labels("AgentRun").inc()
         if plan.status.completion_time and (summary := find(plan.status.conditions, ConditionType.SUCCEEDED)):
             RUNS_FINISHED.labels(key.namespace, summary.reason).inc()
         meta = {"name": key.name, "namespace": key.namespace, "uid": run.metadata.uid}
@@ -140,18 +139,3 @@ class RunController:
             answer = await self.cluster.delete(PODS, run.metadata.namespace, pod.name, uid=pod.uid)
             if answer and answer.get("kind") == "Pod":
                 self.world.pods.put(answer)
-
-
-def status_manifest(run: AgentRun, status: AgentRunStatus) -> Manifest:
-    """The apply body. uid and resourceVersion make a stale writer fail instead of overwriting."""
-    return {
-        "apiVersion": names.API_VERSION,
-        "kind": "AgentRun",
-        "metadata": {
-            "name": run.metadata.name,
-            "namespace": run.metadata.namespace,
-            "uid": run.metadata.uid,
-            "resourceVersion": run.metadata.resource_version,
-        },
-        "status": status.model_dump(mode="json", by_alias=True, exclude_defaults=True),
-    }
