@@ -20,6 +20,7 @@ from helpers.gateway import (
     mock_provider,
     provider,
     route,
+    run,
     scripted,
     secret,
     serving,
@@ -597,3 +598,37 @@ async def test_a_full_provider_makes_wait_and_then_passes_on(tmp_path: Path) -> 
         assert (await gateway.ask()).headers["x-droveway-candidate"] == "b"
         go.set()
         assert (await first).headers["x-droveway-candidate"] == "a"
+
+
+@pytest.mark.parametrize("on_limit", ["Wait", "Fail"])
+async def test_a_run_that_wants_to_stay_at_a_limit_is_not_moved_by_the_gateway_either(
+    tmp_path: Path, on_limit: str
+) -> None:
+    staying = run(route={"candidate": "a"})
+    staying["spec"]["retry"] = {"onLimit": on_limit}
+    async with (
+        mock_provider() as mock,
+        serving(
+            tmp_path, provider("a", f"{mock}/s/usage_limit"), provider("b", mock), route("a", "b"), staying
+        ) as gateway,
+    ):
+        for _ in range(2):  # by its own refusal, then by what is known
+            answer = await gateway.ask()
+            assert answer.status == 429
+            assert answer.headers.get("x-droveway-candidate") != "b"
+        await until(lambda: len(gateway.operator.exhausted()) == 2)
+        assert [r.candidate for r in gateway.operator.completions()] == ["a"], "and the spent one was asked once"
+
+
+@pytest.mark.parametrize("on_limit", ["Wait", "Fail"])
+async def test_an_outage_moves_even_a_run_that_stays_at_limits(tmp_path: Path, on_limit: str) -> None:
+    staying = run(route={"candidate": "a"})
+    staying["spec"]["retry"] = {"onLimit": on_limit}
+    async with (
+        mock_provider() as mock,
+        serving(
+            tmp_path, provider("a", f"{mock}/s/overloaded"), provider("b", mock), route("a", "b"), staying
+        ) as gateway,
+    ):
+        answer = await gateway.ask()
+        assert (answer.status, answer.headers["x-droveway-candidate"]) == (200, "b")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
-from droveway.api.enums import Access, CircuitName, ConditionType, Dialect, EndClass, Strategy
+from droveway.api.enums import Access, CircuitName, ConditionType, Dialect, EndClass, OnLimit, Strategy
 from droveway.api.v1alpha1 import CandidateStatus, ModelProvider, ModelRoute
 from droveway.cluster.objects import Key
 from droveway.core.health import CircuitBreakerConfig
@@ -84,7 +84,13 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """An AgentRun, as far as its requests need it."""
+    """An AgentRun, as far as its requests need it.
+
+    Attributes:
+        attempt, candidate: the latest, as far as the operator has said.
+        leaves_limits: at a limit its requests may go to another candidate (`retry.onLimit: Reroute`).
+        live: it is not over.
+    """
 
     uid: str
     namespace: str
@@ -92,6 +98,7 @@ class Run:
     route: str
     attempt: int = 0
     candidate: str = ""
+    leaves_limits: bool = True
     live: bool = True
 
 
@@ -265,5 +272,6 @@ def run_of(manifest: dict[str, Any]) -> Run:
         route=manifest["spec"]["routeRef"]["name"],
         attempt=status.get("attemptCount") or 0,
         candidate=(status.get("route") or {}).get("candidate", ""),
+        leaves_limits=(manifest["spec"].get("retry") or {}).get("onLimit", OnLimit.REROUTE) == OnLimit.REROUTE,
         live=not (status.get("completionTime") or meta.get("deletionTimestamp")),
     )

@@ -5,7 +5,7 @@ import random
 from datetime import UTC, datetime, timedelta
 
 from droveway.api.enums import EndClass
-from droveway.core.routing import Choice, Preference, choose
+from droveway.core.routing import CandidateView, Choice, Preference, choose
 from droveway.core.verdict import Verdict
 from droveway.gateway.attempt import Attempt, Services
 from droveway.gateway.client import Answering, Asked
@@ -15,6 +15,9 @@ from droveway.gateway.ledger import Account
 
 _SHORT_LIMIT = timedelta(seconds=5)
 """A rate limit that ends so soon is waited for, once, when no other candidate is left."""
+
+_LATE = 0.02
+"""Seconds added to a wait: the loop's clock is coarse, and waking early would find the limit still there."""
 
 
 class Exchange:
@@ -50,15 +53,25 @@ class Exchange:
             last = name
 
     def _choose(self) -> Choice:
-        standing, asked = self._services.standing, self._asked
         now = datetime.now(UTC)
         prefer = Preference(
-            strategy=asked.route.strategy,
+            strategy=self._asked.route.strategy,
             dice=random.random(),  # noqa: S311 - shares, not secrets
-            sticky=asked.caller.run.candidate or None,
+            sticky=self._asked.caller.run.candidate or None,
             tried=frozenset(self._refusals),
         )
-        return choose(standing.views(asked.route, asked.spec.dialect, now), prefer, now)
+        return choose(self._views(now), prefer, now)
+
+    def _views(self, now: datetime) -> tuple[CandidateView, ...]:
+        """The candidates that may serve this request: at a limit, a run that does not leave it has its own alone."""
+        asked, run = self._asked, self._asked.caller.run
+        views = self._services.standing.views(asked.route, asked.spec.dialect, now)
+        own = run.candidate or next(iter(self._refusals), "")
+        refusal = self._refusals.get(own)
+        limited = (refusal is not None and refusal.is_limit) or any(
+            v.name == own and v.limited_until is not None and v.limited_until > now for v in views
+        )
+        return tuple(v for v in views if v.name == own) if limited and not run.leaves_limits else views
 
     def _find(self, name: str) -> tuple[Candidate, Provider]:
         candidate = next(c for c in self._asked.route.candidates if c.name == name)
@@ -76,7 +89,7 @@ class Exchange:
         ):
             return False
         self._waited = True
-        seconds = max(0.0, (verdict.until - now).total_seconds())
+        seconds = max(0.0, (verdict.until - now).total_seconds()) + _LATE
         self._account.foreign += seconds
         await asyncio.sleep(seconds)
         self._refusals = {name: v for name, v in self._refusals.items() if v.kind is not EndClass.RATE_LIMITED}
@@ -91,5 +104,4 @@ class Exchange:
         return verdict.kind
 
     def _verdict(self, now: datetime) -> Verdict:
-        views = self._services.standing.views(self._asked.route, self._asked.spec.dialect, now)
-        return exhausted(views, self._refusals, now)
+        return exhausted(self._views(now), self._refusals, now)
