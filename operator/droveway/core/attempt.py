@@ -100,6 +100,13 @@ def _reason_to_end(draft: Draft, attempt: Attempt, pod: PodView, facts: AttemptF
     if (deadline := draft.deadline()) and now >= deadline:
         return Ending(EndClass.TIMEOUT, f"the run did not end within spec.deadlineSeconds ({spec.deadline_seconds})")
     if now >= attempt.start_time + timedelta(seconds=spec.timeout_seconds):
+        if (
+            pod.started_at is None
+        ):  # not the agent's fault: something that its pod mounts is missing, or no node took it
+            return Ending(
+                EndClass.UNKNOWN,
+                f"its pod did not start within spec.timeoutSeconds: {pod.waiting} {pod.message}".strip(),
+            )
         return Ending(EndClass.TIMEOUT, f"the attempt ran longer than spec.timeoutSeconds ({spec.timeout_seconds})")
     if facts.stalled and not facts.final:
         return Ending(

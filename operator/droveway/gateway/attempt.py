@@ -154,8 +154,9 @@ class Attempt:
 
 
 def _no_slot(provider: Provider, seconds: float) -> Verdict:
-    reason = f"no slot of provider {provider.name} became free in {seconds:g} s"
-    return Verdict(EndClass.RATE_LIMITED, datetime.now(UTC) + BUSY, Scope.REQUEST, reason)
+    """Our own bound, not a limit of the provider's: told as an overload, which agents try again."""
+    reason = f"no slot of provider {provider.name} became free in {seconds:g} s; its maxInFlight is reached"
+    return Verdict(EndClass.PROVIDER_OUTAGE, datetime.now(UTC) + BUSY, Scope.REQUEST, reason)
 
 
 def _outage(reason: str) -> Verdict:

@@ -478,6 +478,17 @@ def test_an_image_that_cannot_be_pulled_ends_the_attempt_after_a_minute_and_coun
     assert plan.status.failed_count == 0
 
 
+def test_a_pod_that_never_started_is_tried_again_instead_of_ending_the_run() -> None:
+    run = started(a_run(timeoutSeconds=60)).with_pod(
+        phase="Pending", started_at=None, waiting="CreateContainerConfigError", message='secret "login" not found'
+    )
+    plan = decide(run.build(), after(60))
+
+    assert plan.status.attempts[0].end_class is EndClass.UNKNOWN
+    assert "login" in plan.status.attempts[0].message
+    assert len(plan.delete) == 1
+
+
 # -- money and time --------------------------------------------------------------------------------------------------
 
 
