@@ -63,8 +63,8 @@ def key(
     attempt: int = 1,
 ) -> None:
     """Print the run key with which a client of `gateway --config` speaks for a run."""
+    from droveway.cluster.masterkey import read_master_keys  # noqa: PLC0415
     from droveway.gateway.files import print_key  # noqa: PLC0415
-    from droveway.gateway.identity import read_master_keys  # noqa: PLC0415
     from droveway.gateway.settings import GatewaySettings  # noqa: PLC0415
 
     typer.echo(print_key(config, read_master_keys(GatewaySettings().master_key_file)[0], run, attempt))

@@ -12,9 +12,9 @@ from typing import Any, cast
 import kopf
 import uvicorn
 
-from droveway.api.errors import UserMustAct
 from droveway.cluster.client import Cluster
 from droveway.cluster.lease import Lease, LeaseLost
+from droveway.cluster.masterkey import read_master_keys
 from droveway.cluster.objects import Key
 from droveway.controllers.gather import Gatherer
 from droveway.controllers.handlers import build_registry, kopf_settings
@@ -33,7 +33,6 @@ from droveway.settings import OperatorSettings
 log = logging.getLogger(__name__)
 
 LEASE = "droveway-operator"
-_SHORTEST_KEY = 16  # as the gateway asks
 
 
 class _Stop(Exception):  # noqa: N818 - not an error: asked to end
@@ -55,7 +54,7 @@ async def serve(settings: OperatorSettings) -> None:
         UserMustAct: the set-up is incomplete.
         SystemExit: another process may act now.
     """
-    master = _master_key(settings)
+    master = read_master_keys(settings.master_key_file)[0]
     async with Cluster.connect("droveway-operator") as cluster:
         operator = Operator(cluster, settings, master)
         try:
@@ -69,18 +68,6 @@ async def serve(settings: OperatorSettings) -> None:
                 await operator.lease.release()
     if not operator.told.is_set():
         sys.exit(1)
-
-
-def _master_key(settings: OperatorSettings) -> bytes:
-    try:
-        key = settings.master_key_file.read_bytes().split(b"\n")[0].strip()
-    except OSError as error:
-        raise UserMustAct(f"DROVEWAY_MASTER_KEY_FILE: {error}; mount the Secret that the chart creates") from error
-    if len(key) < _SHORTEST_KEY:
-        raise UserMustAct(
-            f"DROVEWAY_MASTER_KEY_FILE: its key is shorter than {_SHORTEST_KEY} characters; make a longer one"
-        )
-    return key
 
 
 class Operator:

@@ -12,12 +12,13 @@ import uvicorn
 import uvloop
 
 from droveway.cluster.client import Cluster
+from droveway.cluster.masterkey import read_master_keys
 from droveway.gateway.app import App
 from droveway.gateway.attempt import Services
 from droveway.gateway.config import Config, Snapshot
 from droveway.gateway.credentials import Credentials
 from droveway.gateway.files import Folder
-from droveway.gateway.identity import Doorkeeper, read_master_keys
+from droveway.gateway.identity import Doorkeeper
 from droveway.gateway.ledger import Ledger
 from droveway.gateway.metrics import GatewayMetrics
 from droveway.gateway.prices import PricedModel, Prices

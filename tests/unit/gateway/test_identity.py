@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from droveway.api.errors import UserMustAct
+from droveway.cluster.masterkey import read_master_keys
 from droveway.core.keys import RunIdentity, namespace_key, run_key, sidecar_token
 from droveway.gateway.config import Run
-from droveway.gateway.identity import Caller, Doorkeeper, NotAllowed, read_master_keys
+from droveway.gateway.identity import Caller, Doorkeeper, NotAllowed
 
 CURRENT, PREVIOUS, FOREIGN = b"current-master-key", b"previous-master-key", b"somebody-elses-key"
 RUN = Run("0a1b-2c", "team-a", "fix-bug", "main", attempt=2)
