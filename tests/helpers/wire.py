@@ -32,6 +32,7 @@ class Wire:
         self._target = (where.hostname, where.port)
         self._trust = ssl.create_default_context(cafile=authority)
         self._loop = asyncio.new_event_loop()
+        self._serving: asyncio.Task[None] | None = None
         self._cut = False
         self._open: set[asyncio.StreamWriter] = set()
         self.held = False
@@ -51,6 +52,7 @@ class Wire:
             writer.transport.abort()
 
     async def _serve(self, started: threading.Event) -> None:
+        self._serving = asyncio.current_task()
         server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         started.set()
@@ -73,6 +75,9 @@ class Wire:
                 self._open -= both
                 for end in both:
                     end.transport.abort()
+                for end in both:  # a transport that outlives the loop is never closed
+                    with contextlib.suppress(OSError):
+                        await end.wait_closed()
 
     async def _up(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, watched: list[str]) -> None:
         while data := await reader.read(65536):
@@ -99,8 +104,8 @@ class Wire:
         self._loop.close()
 
     def _stop(self) -> None:
-        for task in asyncio.all_tasks(self._loop):
-            task.cancel()
+        if self._serving:
+            self._serving.cancel()  # the connections follow, each told once, so that each can close what it opened
 
 
 @contextmanager

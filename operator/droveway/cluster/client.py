@@ -1,7 +1,7 @@
 """The API server, as far as we speak to it. Every method is one request; errors say what to do next."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from types import TracebackType
 from typing import Any, Self
 
@@ -162,7 +162,7 @@ class Cluster:
         namespace: str | None = None,
         label_selector: str | None = None,
         seconds: int = 300,
-    ) -> AsyncIterator[Manifest]:
+    ) -> AsyncGenerator[Manifest, None]:
         """Events after a version, until the server ends the stream.
 
         Raises:
