@@ -1,5 +1,6 @@
 """The API server, as far as we speak to it. Every method is one request; errors say what to do next."""
 
+import sys
 import time
 from collections.abc import AsyncGenerator
 from types import TracebackType
@@ -16,6 +17,11 @@ Manifest = dict[str, Any]
 
 _TOKEN_SECONDS = 60.0
 _PAGE = 500
+_LEAKS_TLS = sys.version_info < (
+    3,
+    12,
+    7,
+)  # asyncio keeps a TLS transport that was closed in mid-answer (CPython 118950)
 _CONNECTIONS = 32  # bounded: a restart over many objects must not open one socket each
 
 
@@ -62,7 +68,9 @@ class Cluster:
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=self.access.trust or False),
+            connector=aiohttp.TCPConnector(
+                limit=_CONNECTIONS, ssl=self.access.trust or False, enable_cleanup_closed=_LEAKS_TLS
+            ),
             trust_env=False,
             read_bufsize=2**21,
             timeout=aiohttp.ClientTimeout(total=30, connect=10),
