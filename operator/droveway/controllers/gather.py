@@ -17,7 +17,7 @@ from droveway.core.events import Record
 from droveway.core.facts import RunFacts
 from droveway.core.launch import LaunchRequest
 from droveway.core.pod import PodSettings, Role
-from droveway.core.provider import leaks_login
+from droveway.core.provider import leaks_login, redirects_login
 from droveway.core.routing import NO_FREE_SLOT, CandidateView
 from droveway.core.snapshot import Problem, Snapshot
 
@@ -129,6 +129,8 @@ class Gatherer:
         if provider.spec.access is Access.DIRECT:
             if agent.spec.cli != "claude":
                 return Reason.AGENT_INVALID, "a Direct provider needs the official CLI: an Agent with cli: claude"
+            if not self.allow_direct_base_url and (text := redirects_login(agent.spec.env)):
+                return Reason.AGENT_INVALID, text
             busy = self.world.live_pods(Key(provider.metadata.namespace, provider.metadata.name))
             if busy >= provider.spec.max_in_flight:
                 return NO_FREE_SLOT, f"{busy} of {provider.spec.max_in_flight} pods run on {provider.metadata.name}"

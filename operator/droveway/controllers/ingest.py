@@ -50,8 +50,8 @@ class Submit(Protocol):
 class NamespaceKey(Protocol):
     """Whoever knows the keys of namespaces."""
 
-    def of(self, namespace: str) -> str:
-        """The namespace's key, hex."""
+    def accepted(self, namespace: str) -> tuple[str, ...]:
+        """The namespace's key, and those that it had before, hex."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,7 @@ class _Doorman:
         if not token:
             raise _Denied("there is no bearer token")
         if who := claimed_identity(token):
-            if not is_sidecar_token(token, self._keys.of(batch.namespace), who):
+            if not any(is_sidecar_token(token, key, who) for key in self._keys.accepted(batch.namespace)):
                 raise _Denied("the token is not one of a sidecar in this namespace")
             return self._own(who, batch)
         if "-" in batch.source:

@@ -54,9 +54,9 @@ async def serve(settings: OperatorSettings) -> None:
         UserMustAct: the set-up is incomplete.
         SystemExit: another process may act now.
     """
-    master = read_master_keys(settings.master_key_file)[0]
+    masters = read_master_keys(settings.master_key_file)
     async with Cluster.connect("droveway-operator") as cluster:
-        operator = Operator(cluster, settings, master)
+        operator = Operator(cluster, settings, masters)
         try:
             await operator.run()
         except* _Stop:
@@ -73,14 +73,14 @@ async def serve(settings: OperatorSettings) -> None:
 class Operator:
     """The parts, wired."""
 
-    def __init__(self, cluster: Cluster, settings: OperatorSettings, master: bytes) -> None:
+    def __init__(self, cluster: Cluster, settings: OperatorSettings, masters: tuple[bytes, ...]) -> None:
         namespaces = tuple(settings.namespaces)
         self._cluster, self._settings = cluster, settings
         self.lease = Lease(cluster, settings.namespace, LEASE, settings.identity)
         self.world = World(cluster, namespaces)
         self._ready = asyncio.Event()
         self.told = asyncio.Event()
-        keys, sources = NamespaceKeys(cluster, master), Sources(cluster)
+        keys, sources = NamespaceKeys(cluster, masters), Sources(cluster)
         pods = PodSettings(settings.image, settings.operator_url, settings.gateway_url, settings.image_pull_policy)
         self.ledgers = Ledgers(
             cluster, self.world, wake_run=self._wake_run, wake_route=self._wake_route, wake_provider=self._wake_provider

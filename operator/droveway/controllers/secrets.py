@@ -66,17 +66,25 @@ class Sources:
 
 
 class NamespaceKeys:
-    """The Secret of each namespace from which the keys of its runs are derived."""
+    """The Secret of each namespace from which the keys of its runs are derived.
 
-    def __init__(self, cluster: Cluster, master: bytes) -> None:
-        self._cluster, self._master = cluster, master
+    Args:
+        masters: the current master key, then those that pods may still have been started with.
+    """
+
+    def __init__(self, cluster: Cluster, masters: tuple[bytes, ...]) -> None:
+        self._cluster, self._masters = cluster, masters
         self._ensured: dict[str, float] = {}
         self._released: set[str] = set()
         self._lock = asyncio.Lock()  # a namespace's last run may go while its next one comes
 
     def of(self, namespace: str) -> str:
         """The namespace's key, hex."""
-        return namespace_key(self._master, namespace)
+        return namespace_key(self._masters[0], namespace)
+
+    def accepted(self, namespace: str) -> tuple[str, ...]:
+        """The namespace's key, and those that it had before, hex."""
+        return tuple(namespace_key(master, namespace) for master in self._masters)
 
     async def ensure(self, namespace: str) -> None:
         """Makes the Secret be there and right; looks again every minute."""

@@ -1,11 +1,13 @@
 """The status of a ModelProvider."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from droveway.api.enums import Access, ConditionType, Reason
 from droveway.api.v1alpha1 import ModelProvider, ModelProviderSpec, ModelProviderStatus
+from droveway.api.v1alpha1.agent import EnvVar
 from droveway.api.v1alpha1.modelprovider import LimitStatus
 from droveway.core.accounts import Accounts
 from droveway.core.conditions import with_condition
@@ -57,6 +59,13 @@ def leaks_login(spec: ModelProviderSpec, *, allow_direct_base_url: bool) -> str 
     """Why a Direct provider must not be used, if its login would go elsewhere than to its vendor."""
     if spec.access is Access.DIRECT and spec.base_url and not allow_direct_base_url:
         return "spec.baseURL of a Direct provider would be sent the login; remove it, or allow it in the operator's settings"
+    return None
+
+
+def redirects_login(env: Iterable[EnvVar]) -> str | None:
+    """Why an Agent must not be used with a Direct provider, if its environment would send the login elsewhere."""
+    if found := [e.name for e in env if e.name.upper().endswith("_BASE_URL")]:
+        return f"spec.env {found[0]} of the Agent would send a Direct login elsewhere; remove it from that Agent"
     return None
 
 

@@ -141,6 +141,19 @@ class TestDirect:
         assert reason == "AgentInvalid"
         assert "official CLI" in says
 
+    async def test_an_agent_must_not_send_the_login_elsewhere(self) -> None:
+        scout = self.scout()
+        env = [{"name": "ANTHROPIC_BASE_URL", "value": "https://elsewhere.test"}]
+        scout.replace(names.AGENTS, agent("claude", "claude", env=env))
+        reason, says = await scout.objection()
+        assert reason == "AgentInvalid"
+        assert (
+            says
+            == "spec.env ANTHROPIC_BASE_URL of the Agent would send a Direct login elsewhere; remove it from that Agent"
+        )
+        scout.gatherer.allow_direct_base_url = True
+        assert await scout.objection() == ("", "")
+
     async def test_it_has_as_many_slots_as_it_says(self) -> None:
         scout, provider = self.scout(), Key("team", "anthropic")
         with scout.desk.world.starting(provider):

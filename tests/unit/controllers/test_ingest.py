@@ -16,17 +16,17 @@ from helpers.operator import ROUTE, RUN, a_desk, attempt, over, run_manifest
 from helpers.told import GATEWAY, SIDECAR, UID, after, batch, completion, direct, provider_manifest, report, verdict
 
 ACCOUNT = "system:serviceaccount:droveway:droveway-gateway"
-MASTER = b"master"
+MASTER, OLD_MASTER = b"master", b"master before"
 ME = RunIdentity(UID, 1)
 
 
 class Keys:
-    def of(self, namespace: str) -> str:
-        return namespace_key(MASTER, namespace)
+    def accepted(self, namespace: str) -> tuple[str, ...]:
+        return namespace_key(MASTER, namespace), namespace_key(OLD_MASTER, namespace)
 
 
-def token(who: RunIdentity = ME, namespace: str = "team") -> str:
-    return sidecar_token(namespace_key(MASTER, namespace), who)
+def token(who: RunIdentity = ME, namespace: str = "team", master: bytes = MASTER) -> str:
+    return sidecar_token(namespace_key(master, namespace), who)
 
 
 def forged() -> str:
@@ -100,6 +100,12 @@ class TestSidecar:
         answer = await door.tell(batch(direct(1), source=SIDECAR), token())
         assert answer.json() == {"acknowledged": 1}
         assert door.desk.ledgers.facts(ROUTE, UID).usage.completions == 1
+
+    async def test_its_pod_may_have_been_started_before_the_master_key_was_rotated(self) -> None:
+        door, told = Door(), batch(direct(1), source=SIDECAR)
+        a_run_on(door)
+        assert (await door.tell(told, token(master=OLD_MASTER))).status_code == 200
+        assert (await door.tell(told, token(master=b"long before"))).status_code == 401
 
     @pytest.mark.parametrize(
         ("what", "bearer"),

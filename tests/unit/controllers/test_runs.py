@@ -49,7 +49,7 @@ class House:
             self.desk.add(names.AGENT_RUNS, run_manifest(name, uid=f"{name}-uid"))
         pods = PodSettings("ours", "http://operator", "http://gateway")
         gatherer = Gatherer(world, Sources(cluster), self.desk.ledgers, pods, allow_direct_base_url)
-        self.controller = RunController(cluster, world, gatherer, NamespaceKeys(cluster, b"master"), pods)
+        self.controller = RunController(cluster, world, gatherer, NamespaceKeys(cluster, (b"master",)), pods)
 
     async def passes(self, *runs: str) -> list[object]:
         """One pass over each, all at the same time."""

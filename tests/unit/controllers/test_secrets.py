@@ -26,7 +26,7 @@ class Shelf:
         self.api.before = self._count
         monkeypatch.setattr("droveway.controllers.secrets.time.monotonic", lambda: self.now)
         self.sources = Sources(cast("Cluster", self.api))
-        self.keys = NamespaceKeys(cast("Cluster", self.api), b"master-master-master-master-1234")
+        self.keys = NamespaceKeys(cast("Cluster", self.api), (b"master-master-master-master-1234",))
 
     def _count(self, verb: str, plural: str) -> None:
         self.reads += verb == "get"
@@ -105,7 +105,9 @@ class TestNamespaceKeys:
 
     async def test_another_master_key_makes_a_new_generation_and_keeps_the_last(self, shelf: Shelf) -> None:
         await shelf.keys.ensure("team")
-        successor = NamespaceKeys(cast("Cluster", shelf.api), b"another-master-another-master-12")
+        masters = (b"another-master-another-master-12", b"master-master-master-master-1234")
+        successor = NamespaceKeys(cast("Cluster", shelf.api), masters)
+        assert successor.accepted("team") == (successor.of("team"), shelf.keys.of("team"))
         await successor.ensure("team")
         assert self.data(shelf) == {"current": successor.of("team"), "previous": shelf.keys.of("team")}
 
@@ -118,7 +120,7 @@ class TestNamespaceKeys:
 
     async def test_one_that_an_earlier_process_made_goes_too_and_is_looked_for_once(self, shelf: Shelf) -> None:
         await shelf.keys.ensure("team")
-        successor = NamespaceKeys(cast("Cluster", shelf.api), b"master-master-master-master-1234")
+        successor = NamespaceKeys(cast("Cluster", shelf.api), (b"master-master-master-master-1234",))
         await successor.release("team")
         assert OURS not in shelf.api.objects
         writes = shelf.api.writes("secrets")
