@@ -91,7 +91,8 @@ class Operator:
         providers = ProviderController(
             cluster, self.world, self.ledgers, sources, allow_direct_base_url=settings.allow_direct_base_url
         )
-        self._runs = KeyedQueue("AgentRun", runs.reconcile, settings.workers)
+        self._runs = KeyedQueue("AgentRun", runs.reconcile, settings.workers, runs.hurried)
+        runs.give_way = self._runs.give_way
         self._routes = KeyedQueue("ModelRoute", routes.reconcile, 4)
         self._providers = KeyedQueue("ModelProvider", providers.reconcile, 4)
         self.world.wake_run, self.world.wake_route, self.world.wake_provider = (

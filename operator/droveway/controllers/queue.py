@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+from collections import deque
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
@@ -15,6 +16,7 @@ log = logging.getLogger(__name__)
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 60.0
 _CONFLICT_PAUSE, _LONGEST_CONFLICT_PAUSE = 0.02, 5.0
+_TURNS = 4  # of so many, the last is for those who are not in a hurry
 
 Reconcile = Callable[[Key], Awaitable[datetime | None]]
 
@@ -26,11 +28,17 @@ class KeyedQueue:
         name: for logs and metrics.
         reconcile: one pass; returns when to look again, if ever.
         workers: passes at once, over different keys.
+        hurried: whether a key goes before those that are not. When both kinds wait, three of four turns are theirs.
     """
 
-    def __init__(self, name: str, reconcile: Reconcile, workers: int = 16) -> None:
-        self._name, self._reconcile, self._workers = name, reconcile, workers
-        self._ready: asyncio.Queue[Key] = asyncio.Queue()
+    def __init__(
+        self, name: str, reconcile: Reconcile, workers: int = 16, hurried: Callable[[Key], bool] = lambda _: False
+    ) -> None:
+        self._name, self._reconcile, self._free, self._hurried = name, reconcile, workers, hurried
+        self._hurry: deque[Key] = deque()
+        self._line: deque[Key | asyncio.Future[None]] = deque()
+        self._turn = 0
+        self._group: asyncio.TaskGroup | None = None
         self._queued: set[Key] = set()
         self._running: set[Key] = set()
         self._again: set[Key] = set()
@@ -44,30 +52,59 @@ class KeyedQueue:
             self._again.add(key)
         elif key not in self._queued:
             self._queued.add(key)
-            self._ready.put_nowait(key)
+            (self._hurry if self._hurried(key) else self._line).append(key)
+            self._start()
+
+    async def give_way(self) -> None:
+        """For a pass that is no longer in a hurry: lets go first who is."""
+        if self._hurry:
+            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._line.append(turn)
+            self._free += 1
+            self._start()
+            await turn
 
     async def run(self) -> None:
         """Works until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for _ in range(self._workers):
-                group.create_task(self._work())
+            self._group = group
+            self._start()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self._group = None
 
     def __len__(self) -> int:
         return len(self._queued)
 
-    async def _work(self) -> None:
-        while True:
-            key = await self._ready.get()
-            self._queued.discard(key)
-            self._running.add(key)
-            self._cancel_timer(key)
-            pause = await self._pass(key)
-            self._running.discard(key)
-            if key in self._again:
-                self._again.discard(key)
-                self.wake(key)
-            elif pause is not None:
-                self._timers[key] = asyncio.get_running_loop().call_later(pause, self._on_timer, key)
+    def _start(self) -> None:
+        """As many as may run at once."""
+        while self._group and self._free and (self._hurry or self._line):
+            self._free -= 1
+            if isinstance(next_one := self._next(), asyncio.Future):
+                next_one.set_result(None)
+            else:
+                self._group.create_task(self._work(next_one))
+
+    def _next(self) -> Key | asyncio.Future[None]:
+        if not self._hurry or not self._line:
+            return (self._hurry or self._line).popleft()
+        self._turn = (self._turn + 1) % _TURNS
+        return (self._hurry if self._turn else self._line).popleft()
+
+    async def _work(self, key: Key) -> None:
+        self._queued.discard(key)
+        self._running.add(key)
+        self._cancel_timer(key)
+        pause = await self._pass(key)
+        self._running.discard(key)
+        if key in self._again:
+            self._again.discard(key)
+            self.wake(key)
+        elif pause is not None:
+            self._timers[key] = asyncio.get_running_loop().call_later(pause, self._on_timer, key)
+        self._free += 1
+        self._start()
 
     async def _pass(self, key: Key) -> float | None:
         """One pass; returns the seconds until the next one, if it wants one."""

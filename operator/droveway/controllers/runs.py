@@ -1,7 +1,7 @@
 """One pass over one AgentRun: gather → decide → apply → report."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,15 +25,24 @@ from droveway.core.snapshot import NewAttempt, Plan, Snapshot
 log = logging.getLogger(__name__)
 
 
+async def _at_once() -> None:
+    """Nobody else waits."""
+
+
 @dataclass(slots=True)
 class RunController:
-    """Carries out what `core.run` decides."""
+    """Carries out what `core.run` decides.
+
+    Attributes:
+        give_way: awaited between a new pod and its report, so that under load all pods come before all reports.
+    """
 
     cluster: Cluster
     world: World
     gatherer: Gatherer
     keys: NamespaceKeys
     pods: PodSettings
+    give_way: Callable[[], Awaitable[None]] = _at_once
     written_at: dict[Key, datetime] = field(default_factory=dict)
     first_seen: dict[Key, datetime] = field(default_factory=dict)
 
@@ -56,11 +65,18 @@ class RunController:
         seen = await self.gatherer.gather(run, self.written_at.get(key), now)
         plan = decide(seen, now)
         plan = await self._create(seen, plan, now)
-        await self._report(key, run, plan)
-        await self._delete(run, plan)
         if not plan.waiting:
             self.world.waiting.discard(key)
+        if plan.create:
+            await self.give_way()
+        await self._report(key, run, plan)
+        await self._delete(run, plan)
         return plan.wake_at
+
+    def hurried(self, key: Key) -> bool:
+        """Whether no pod was made for the run yet."""
+        run = self.world.runs.get(key)
+        return isinstance(run, AgentRun) and not self.world.pods_of(key.namespace, run.metadata.uid)
 
     async def _expire(self, key: Key, run: FinishedRun, now: datetime) -> datetime | None:
         if run.delete_at is None or now < run.delete_at:

@@ -18,8 +18,10 @@ A, B = Key("team", "a"), Key("team", "b")
 
 
 @asynccontextmanager
-async def running(reconcile: Reconcile) -> AsyncIterator[KeyedQueue]:
-    queue = KeyedQueue("Test", reconcile, workers=4)
+async def running(
+    reconcile: Reconcile, workers: int = 4, hurried: Callable[[Key], bool] = lambda _: False
+) -> AsyncIterator[KeyedQueue]:
+    queue = KeyedQueue("Test", reconcile, workers, hurried)
     task = asyncio.create_task(queue.run())
     yield queue
     task.cancel()
@@ -148,3 +150,86 @@ async def test_a_cache_that_stays_behind_is_not_hammered_with(error: Exception) 
     assert times[1] - times[0] < 0.1, "the newer state may be on its way"
     assert behind < 25
     assert len(times) == behind + 1, "and a wake-up is heard at once"
+
+
+def many(prefix: str, count: int) -> list[Key]:
+    return [Key("team", f"{prefix}{n}") for n in range(count)]
+
+
+def in_a_hurry(key: Key) -> bool:
+    return key.name.startswith("new")
+
+
+@virtual
+async def test_who_is_in_a_hurry_goes_first_but_nobody_starves() -> None:
+    passes: list[Key] = []
+
+    async def reconcile(key: Key) -> None:
+        await asyncio.sleep(1)
+        passes.append(key)
+
+    async with running(reconcile, 1, in_a_hurry) as queue:
+        queue.wake(A)
+        await asyncio.sleep(0.5)
+        for key in many("old", 5) + many("new", 12):
+            queue.wake(key)
+        await until(lambda: len(passes) == 18)
+
+    turns = "".join("n" if in_a_hurry(key) else "o" for key in passes[1:])
+    assert turns == "nnnonnnonnnonnnoo"
+
+
+@virtual
+async def test_a_pass_that_gives_way_goes_on_after_those_in_a_hurry() -> None:
+    told: list[str] = []
+
+    async def reconcile(key: Key) -> None:
+        told.append(f"{key.name} made")
+        await asyncio.sleep(1)
+        await queue.give_way()
+        told.append(f"{key.name} reported")
+
+    async with running(reconcile, 1, in_a_hurry) as queue:
+        for key in many("new", 3):
+            queue.wake(key)
+        await until(lambda: len(told) == 6)
+
+    made, reported = ([f"new{n} {what}" for n in (0, 1, 2)] for what in ("made", "reported"))
+    assert sorted(told[:3]) == made
+    assert sorted(told[3:]) == reported
+
+
+@virtual
+async def test_a_key_whose_pass_gave_way_is_not_worked_on_meanwhile() -> None:
+    told: list[str] = []
+
+    async def reconcile(key: Key) -> None:
+        told.append(f"{key.name} begins")
+        await asyncio.sleep(1)
+        await queue.give_way()
+        told.append(f"{key.name} ends")
+
+    async with running(reconcile, 2, in_a_hurry) as queue:
+        one, *others = many("new", 4)
+        for key in (one, *others):
+            queue.wake(key)
+        await asyncio.sleep(1.5)
+        queue.wake(one)
+        await until(lambda: told.count("new0 ends") == 2)
+
+    mine = [line for line in told if line.startswith("new0")]
+    assert mine == ["new0 begins", "new0 ends"] * 2
+
+
+@virtual
+async def test_with_nobody_in_a_hurry_no_pass_waits() -> None:
+    passes: list[Key] = []
+
+    async def reconcile(key: Key) -> None:
+        await queue.give_way()
+        passes.append(key)
+
+    async with running(reconcile, 1) as queue:
+        queue.wake(A)
+        queue.wake(B)
+        await until(lambda: passes == [A, B])
