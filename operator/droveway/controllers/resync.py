@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 
-from droveway.api.errors import DrovewayError
+from droveway.api.errors import DrovewayError, TryLater
 from droveway.cluster.client import Cluster
 from droveway.cluster.objects import AGENT_RUNS, AGENTS, MODEL_PROVIDERS, MODEL_ROUTES, ResourceType, key_of, version_of
 from droveway.controllers.metrics import RESYNC_DRIFT, RESYNC_TIME
@@ -13,6 +13,7 @@ from droveway.controllers.world import World
 log = logging.getLogger(__name__)
 
 _KINDS = (MODEL_PROVIDERS, MODEL_ROUTES, AGENTS, AGENT_RUNS)
+_PAUSE_SECONDS = 2.0
 _GRACE_SECONDS = 5.0  # what is newer than the list may just be on its way through the watch
 
 
@@ -33,11 +34,17 @@ class Resync:
         return f"the last resync ended {age:.0f} s ago" if age > 3 * self._seconds else None
 
     async def fill(self) -> None:
-        """The first listing."""
-        for what in _KINDS:
-            for namespace in self._namespaces:
-                for manifest in (await self._cluster.list(what, namespace))[0]:
-                    self._world.take(what.plural, None, manifest)
+        """The first listing; it waits for an API server that is away."""
+        while True:
+            try:
+                for what in _KINDS:
+                    for namespace in self._namespaces:
+                        for manifest in (await self._cluster.list(what, namespace))[0]:
+                            self._world.take(what.plural, None, manifest)
+                break
+            except TryLater as error:
+                log.warning("first listing: %s; again in %.0f s", error, _PAUSE_SECONDS)
+                await asyncio.sleep(_PAUSE_SECONDS)
         self._last_success = time.monotonic()  # a standby may have waited for hours
 
     async def run(self) -> None:

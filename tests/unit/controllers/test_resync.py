@@ -131,3 +131,17 @@ async def test_a_standby_that_waited_for_hours_is_not_overdue_when_it_takes_over
     assert watchman.resync.overdue() is not None
     await watchman.resync.fill()
     assert watchman.resync.overdue() is None
+
+
+async def test_the_first_listing_waits_for_an_api_server_that_is_away(watchman: Watchman) -> None:
+    failures = iter([TryLater("away")] * 3)
+
+    def away(verb: str, plural: str) -> None:
+        if plural == names.MODEL_ROUTES and (error := next(failures, None)):
+            raise error
+
+    watchman.desk.api.before = away
+    watchman.desk.api.put(names.AGENT_RUNS, another_run())
+    await watchman.resync.fill()
+    assert watchman.pauses == [2, 2, 2]
+    assert OTHER in watchman.desk.world.runs
