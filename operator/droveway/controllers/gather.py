@@ -1,6 +1,7 @@
 """Reads a run's world once, and freezes it."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
@@ -34,8 +35,8 @@ class Ledger(Protocol):
     def note_final(self, route: Key, record: Record) -> None:
         """Takes the final record of a sidecar from its termination message, unless it was delivered before."""
 
-    def started(self, route: Key, candidate: str) -> None:
-        """An attempt was started: it takes the probe of a half-open breaker."""
+    def starting(self, route: Key, candidate: str) -> AbstractContextManager[None]:
+        """While an attempt is being made: it is the probe of a half-open breaker, or there is a Conflict."""
 
 
 @dataclass(slots=True)

@@ -7,7 +7,8 @@ writes pass, and writes for all that came meanwhile; the others find it done.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -135,11 +136,25 @@ class Ledgers:
         run = self._world.runs.get(Key(route.namespace, book.ledger.name_of(run_uid)))
         return book.ledger.facts(run_uid, run.status.attempt_count or None if isinstance(run, AgentRun) else None)
 
-    def started(self, route: Key, candidate: str) -> None:
-        """An attempt was started on a candidate: a half-open breaker lets no other one through meanwhile (R-B2)."""
-        if book := self._book(route):
-            book.ledger.breakers.start(candidate, self._now())
-            self._wake_route(route)
+    @contextmanager
+    def starting(self, route: Key, candidate: str) -> Iterator[None]:
+        """While an attempt is being made on a candidate: a half-open breaker lets no other one through (R-B2).
+
+        Raises:
+            Conflict: somebody else is the probe by now.
+        """
+        if (book := self._book(route)) is None:
+            yield
+            return
+        breakers, now = book.ledger.breakers, self._now()
+        if not breakers.start(candidate, now):
+            raise Conflict(409, "Conflict", f"the breaker of candidate {candidate} lets nobody through any more")
+        try:
+            yield
+        except BaseException:
+            breakers.not_started(candidate, now)
+            raise
+        self._wake_route(route)
 
     async def reset(self, route: Key, token: str) -> None:
         """Closes a route's breakers by hand, once per token (R-B8)."""

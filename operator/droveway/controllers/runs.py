@@ -93,16 +93,18 @@ class RunController:
         """Creates the pod, and before it what it mounts. Twice is once: the names are the attempt's."""
         if (new := plan.create) is None:
             return plan
-        run = seen.run
+        run, route = seen.run, Key(seen.run.metadata.namespace, seen.run.spec.route_ref.name)
         try:
             role = self.gatherer.role(run, new.candidate.name)
-            with self._slot(Key(run.metadata.namespace, new.candidate.provider), role.provider):
+            with (
+                self._slot(Key(run.metadata.namespace, new.candidate.provider), role.provider),
+                self.gatherer.ledger.starting(route, new.candidate.name),
+            ):
                 await self.keys.ensure(run.metadata.namespace)
                 await self._ensure_claim(run)
                 await self._create_pod(run, new, attempt_pod(run, new, role, self.pods))
         except (Refused, UserMustAct) as error:
             return refused(seen, str(error), now)
-        self.gatherer.ledger.started(Key(run.metadata.namespace, role.route_name), new.candidate.name)
         key = Key(run.metadata.namespace, run.metadata.name)
         if new.number == 1 and key in self.first_seen:
             SEEN_TO_POD.observe((datetime.now(UTC) - self.first_seen[key]).total_seconds())

@@ -59,10 +59,15 @@ class Breakers:
             self._transitions[record.candidate] = change
         return change
 
-    def start(self, candidate: str, now: datetime) -> None:
-        """An attempt starts on a candidate: takes a probe's lease while its breaker is half-open (R-B2)."""
+    def start(self, candidate: str, now: datetime) -> bool:
+        """Whether an attempt may start on a candidate; takes a probe's lease while its breaker is half-open (R-B2)."""
+        held = self._held.get(candidate)
+        return held is None or held.breaker.should_allow(now)
+
+    def not_started(self, candidate: str, taken: datetime) -> None:
+        """The attempt that `start` allowed at that time was not made."""
         if held := self._held.get(candidate):
-            held.breaker.should_allow(now)
+            held.breaker.give_back(taken)
 
     def allows(self, candidate: str, now: datetime) -> bool:
         """Whether one more run may start there."""

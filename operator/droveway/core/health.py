@@ -123,6 +123,11 @@ class CircuitBreaker:
             self._leases = [*self._running_probes(now), now]
         return True
 
+    def give_back(self, taken: datetime) -> None:
+        """Ends the lease of a probe that was never made."""
+        if taken in self._leases:
+            self._leases.remove(taken)
+
     def record_success(self, now: datetime, started_at: datetime | None = None) -> Transition | None:
         """One success. Tells the transition that it caused."""
         state = self.state(now)

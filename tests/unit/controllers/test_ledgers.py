@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from droveway.api import names
 from droveway.api.enums import EndClass
 from droveway.api.errors import TryLater
+from droveway.cluster.client import Conflict
 from droveway.cluster.objects import Key
 from helpers.operator import MAP, ROUTE, RUN, Desk, a_desk, attempt, over, run_manifest
 from helpers.told import (
@@ -249,15 +251,28 @@ class TestTold:
         assert a.limit_kind == "BalanceExhausted"
         assert (b.circuit_allows, b.circuit_until) == (False, after(20))
 
-    async def test_a_probe_is_taken_when_an_attempt_starts(self) -> None:
+    async def half_open(self) -> tuple[Desk, Callable[[], bool]]:
         desk = a_desk()
         await desk.ledgers.submit(batch(*(outage(n) for n in range(1, 4))))
         desk.pass_time(40)
         route = desk.world.routes.get(ROUTE)
         assert route is not None
-        assert desk.ledgers.candidates("team", route, desk.now)[0].circuit_allows
-        desk.ledgers.started(ROUTE, "a")
-        assert not desk.ledgers.candidates("team", route, desk.now)[0].circuit_allows
+        return desk, lambda: desk.ledgers.candidates("team", route, desk.now)[0].circuit_allows
+
+    async def test_an_attempt_that_is_being_made_is_the_only_probe(self) -> None:
+        desk, allows = await self.half_open()
+        assert allows()
+        with desk.ledgers.starting(ROUTE, "a"):
+            assert not allows()
+            with pytest.raises(Conflict, match="lets nobody through any more"), desk.ledgers.starting(ROUTE, "a"):
+                pytest.fail("a second probe was let through")
+        assert not allows()
+
+    async def test_an_attempt_that_could_not_be_made_was_no_probe(self) -> None:
+        desk, allows = await self.half_open()
+        with pytest.raises(TryLater), desk.ledgers.starting(ROUTE, "a"):
+            raise TryLater("away")
+        assert allows()
 
 
 class TestFinal:
