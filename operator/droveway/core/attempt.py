@@ -33,10 +33,9 @@ def settle(draft: Draft, attempt: Attempt) -> Plan | None:
         return _judge(draft, attempt, pod, facts)
     if attempt.end_class is not None or pod.deleting:
         draft.condition(ConditionType.RUNNING, "False", Reason.STOPPING, attempt.message)
-        draft.condition(
-            ConditionType.SUCCEEDED, "Unknown", Reason.STOPPING, f"ending {attempt.pod_name}: {attempt.message}"
-        )
-        return draft.plan(delete=() if pod.deleting else (pod,))
+        says = f"ending {attempt.pod_name}: {attempt.message}{draft.stuck((pod,))}"
+        draft.condition(ConditionType.SUCCEEDED, "Unknown", Reason.STOPPING, says)
+        return draft.plan(delete=() if pod.deleting else (pod,), wake_at=draft.next_stuck((pod,)))
     reason = _reason_to_end(draft, attempt, pod, facts)
     if reason:
         return _end(draft, attempt, pod, reason)

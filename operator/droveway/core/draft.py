@@ -21,6 +21,10 @@ DIVERSIONS = LIMIT_CLASSES | {EndClass.PROVIDER_OUTAGE, EndClass.AUTH_FAILED}
 """Endings after which another candidate may do; they count against `retry.maxReroutes`."""
 
 
+_LATE = timedelta(seconds=60)
+"""A pod that is still there so long after it was to be gone is held by something, mostly by a node that is lost."""
+
+
 @dataclass(slots=True)
 class Draft:
     """The plan while it is being made."""
@@ -54,6 +58,18 @@ class Draft:
     def set_last(self, attempt: Attempt) -> None:
         """Replaces the latest attempt."""
         self.update(attempts=[*self.status.attempts[:-1], attempt])
+
+    def stuck(self, pods: tuple[PodView, ...]) -> str:
+        """What to do about pods that should be gone by now, and are not; no other pod may run beside them."""
+        late = [f"{p.name} on node {p.node or '?'}" for p in pods if p.gone_by and self.now >= p.gone_by + _LATE]
+        if not late:
+            return ""
+        return f"; {', '.join(late)} should be gone: when that node is lost, delete it, or the pod with --force"
+
+    def next_stuck(self, pods: tuple[PodView, ...]) -> datetime | None:
+        """When there will be something to say about pods that are going."""
+        moments = [p.gone_by + _LATE for p in pods if p.gone_by]
+        return min((m for m in moments if m > self.now), default=None)
 
     def note(self, reason: str, message: str, *, warning: bool = False) -> None:
         """Adds an Event to be."""

@@ -40,7 +40,7 @@ class PodView:
         attempt: counts from 1; 0: no number.
         phase: as the API server says.
         reason: why the pod as a whole ended (`Evicted`, `DeadlineExceeded`), or empty.
-        deleting: its deletion was asked for.
+        gone_by: when it was to be gone, if its deletion was asked for.
         started_at, finished_at: of the agent's container.
         exit_code: of the agent's container; 128 + n for signal n.
         oom: the kernel killed the agent's container for its memory.
@@ -61,7 +61,7 @@ class PodView:
     created_at: datetime
     node: str = ""
     reason: str = ""
-    deleting: bool = False
+    gone_by: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
     exit_code: int | None = None
@@ -74,6 +74,11 @@ class PodView:
     def ended(self) -> bool:
         """All its containers have ended."""
         return self.phase in ("Succeeded", "Failed")
+
+    @property
+    def deleting(self) -> bool:
+        """Its deletion was asked for."""
+        return self.gone_by is not None
 
     @property
     def evicted(self) -> bool:
@@ -110,7 +115,7 @@ def pod_view(pod: dict[str, Any]) -> PodView:
         created_at=datetime.fromisoformat(meta["creationTimestamp"]),
         node=(pod.get("spec") or {}).get("nodeName", ""),
         reason=status.get("reason", ""),
-        deleting="deletionTimestamp" in meta,
+        gone_by=_time(meta.get("deletionTimestamp")),
         started_at=_time(over.get("startedAt") or running.get("startedAt")),
         finished_at=_time(over.get("finishedAt")),
         exit_code=over.get("exitCode"),

@@ -101,8 +101,10 @@ def _next_step(draft: Draft) -> Plan:
     if pods:
         draft.condition(ConditionType.RUNNING, "False", Reason.STOPPING)
         next_is = Reason.REROUTING if _diverted(draft) else Reason.BACKING_OFF
-        _say_between(draft, Reason.STOPPING if end else next_is, "the last attempt's pod is being removed")
-        return draft.plan(delete=() if end else tuple(p for p in pods if not p.deleting))
+        says = f"the last attempt's pod is being removed{draft.stuck(pods)}"
+        _say_between(draft, Reason.STOPPING if end else next_is, says)
+        removed = () if end else tuple(p for p in pods if not p.deleting)
+        return draft.plan(delete=removed, wake_at=draft.next_stuck(pods))
     if draft.spec.suspend:
         draft.update(next_eligible_time=None)
         draft.condition(ConditionType.RUNNING, "False", Reason.SUSPENDED)

@@ -24,6 +24,12 @@ def summary(plan: Plan) -> tuple[str, str]:
     return found.status, found.reason
 
 
+def message(plan: Plan) -> str:
+    """Message of the summary condition."""
+    found = find(plan.status.conditions, ConditionType.SUCCEEDED)
+    return found.message if found else ""
+
+
 def started(run: RunBuilder, now: datetime = NOON) -> RunBuilder:
     """The run after its first pass: attempt 1 exists, its pod runs."""
     plan = decide(run.build(), now)
@@ -191,7 +197,7 @@ def test_a_live_pod_is_ended_in_two_steps_so_that_a_crash_loses_nothing(
     crashed = decide(run.known(marked.status).build(), after(seconds + 1))
     assert len(crashed.delete) == 1, "the delete that a crash swallowed is sent again"
 
-    leaving = decide(run.known(marked.status).with_pod(deleting=True).build(), after(seconds + 2))
+    leaving = decide(run.known(marked.status).with_pod(gone_by=after(seconds + 32)).build(), after(seconds + 2))
     assert not leaving.delete
     assert leaving.status.completion_time is None, "not before the pod is really gone"
 
@@ -208,13 +214,31 @@ def test_a_live_pod_is_ended_in_two_steps_so_that_a_crash_loses_nothing(
 def test_a_cancelled_run_is_not_over_while_its_ended_pod_is_still_an_object() -> None:
     run = started(a_run()).but(cancel=True)
     marked = decide(run.build(), after(1))
-    leaving = run.known(marked.status).with_pod(1, deleting=True, **ended(143, after(2)))
+    leaving = run.known(marked.status).with_pod(1, gone_by=after(31), **ended(143, after(2)))
     plan = decide(leaving.build(), after(2))
     assert summary(plan) == ("Unknown", "Stopping")
 
     gone = decide(leaving.known(plan.status).without_pods().build(), after(3))
     assert summary(gone) == ("False", "Cancelled")
     assert gone.status.attempts[0].exit_code == 143
+
+
+def test_a_pod_that_a_lost_node_holds_is_said_a_minute_after_it_should_be_gone() -> None:
+    run = started(a_run()).but(cancel=True)
+    marked = decide(run.build(), after(1))
+    going = run.known(marked.status).with_pod(gone_by=after(31), node="node-7")
+
+    waits = decide(going.build(), after(2))
+    assert waits.wake_at == after(91)
+    assert "node-7" not in message(waits)
+
+    late = decide(going.known(waits.status).build(), after(91))
+    assert summary(late) == ("Unknown", "Stopping")
+    assert message(late).endswith(
+        "-1 on node node-7 should be gone: when that node is lost, delete it, or the pod with --force"
+    )
+    assert late.wake_at is None
+    assert late.create is None
 
 
 @pytest.mark.parametrize("told_by", ["the sidecar", "the termination message alone"])
