@@ -21,6 +21,7 @@ LABEL_PROVIDER = f"{GROUP}/provider"
 # Annotations. The candidate is here so that an attempt can be read back from its pod alone after a lost status write.
 ANNOTATION_CANDIDATE = f"{GROUP}/candidate"
 ANNOTATION_MODEL = f"{GROUP}/model"
+ANNOTATION_REASON = f"{GROUP}/reason"
 ANNOTATION_ROUTE = f"{GROUP}/route"
 ANNOTATION_RESET_CIRCUIT = f"{GROUP}/reset-circuit"
 

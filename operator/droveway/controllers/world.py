@@ -147,11 +147,17 @@ class World:
             self._live_pods[provider].discard(key)
         else:
             self._live_pods[provider].add(key)
-        # Where it lands decides nothing.
-        if before is None or after is None or replace(before, node=after.node) != after:
+        if _is_news(before, after):
             self.wake_run(Key(key.namespace, pod.run))
         if was_live and key not in self._live_pods[provider]:
             self.wake_waiting(key.namespace)
+
+
+def _is_news(before: PodView | None, after: PodView | None) -> bool:
+    """Whether it decides anything: neither where a pod lands does, nor a new pod, which its maker knows."""
+    if before and after:
+        return replace(before, node=after.node) != after
+    return after is None or not after.unborn
 
 
 _STORES = {

@@ -29,13 +29,15 @@ def adopt(draft: Draft) -> None:
 
 
 def _choose_again(draft: Draft, pod: PodView) -> None:
-    """The reason for the choice was lost with the status write; the choice itself stands on the pod."""
+    """What was rejected was lost with the status write; the choice itself stands on the pod."""
     if pod.candidate:
-        draft.update(
-            route=RouteChoice(
-                candidate=pod.candidate, provider=pod.provider, model=pod.model, reason="taken over from its pod"
-            )
+        chosen = RouteChoice(
+            candidate=pod.candidate,
+            provider=pod.provider,
+            model=pod.model,
+            reason=pod.why[:MESSAGE] or "taken over from its pod",
         )
+        draft.update(route=chosen)
 
 
 def append_attempt(draft: Draft, attempt: Attempt) -> None:

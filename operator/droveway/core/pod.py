@@ -143,6 +143,7 @@ def _metadata(run: AgentRun, new: NewAttempt, role: Role) -> Manifest:
         "annotations": {
             names.ANNOTATION_CANDIDATE: new.candidate.name,
             names.ANNOTATION_MODEL: new.candidate.model,
+            names.ANNOTATION_REASON: new.reason,
             names.ANNOTATION_ROUTE: role.route_name,
         },
         "ownerReferences": [owner_reference(run)],

@@ -38,6 +38,7 @@ class PodView:
     Attributes:
         run_uid: of the AgentRun that controls it; empty for a pod that only carries our labels.
         attempt: counts from 1; 0: no number.
+        why: its candidate was chosen, as the operator that made it said.
         phase: as the API server says.
         reason: why the pod as a whole ended (`Evicted`, `DeadlineExceeded`), or empty.
         gone_by: when it was to be gone, if its deletion was asked for.
@@ -59,6 +60,7 @@ class PodView:
     model: str
     phase: str
     created_at: datetime
+    why: str = ""
     node: str = ""
     reason: str = ""
     gone_by: datetime | None = None
@@ -74,6 +76,11 @@ class PodView:
     def ended(self) -> bool:
         """All its containers have ended."""
         return self.phase in ("Succeeded", "Failed")
+
+    @property
+    def unborn(self) -> bool:
+        """Nothing is known of it but that it was made."""
+        return self.phase == "Pending" and not (self.waiting or self.message or self.started_at or self.deleting)
 
     @property
     def deleting(self) -> bool:
@@ -111,6 +118,7 @@ def pod_view(pod: dict[str, Any]) -> PodView:
         candidate=notes.get(names.ANNOTATION_CANDIDATE, ""),
         provider=labels.get(names.LABEL_PROVIDER, ""),
         model=notes.get(names.ANNOTATION_MODEL, ""),
+        why=notes.get(names.ANNOTATION_REASON, ""),
         phase=status.get("phase", "Pending"),
         created_at=datetime.fromisoformat(meta["creationTimestamp"]),
         node=(pod.get("spec") or {}).get("nodeName", ""),

@@ -216,7 +216,11 @@ def _start(draft: Draft, choice: Choice, candidate: CandidateView) -> Plan:
     last, run = draft.last, draft.seen.run
     number = draft.status.attempt_count + 1
     new = NewAttempt(
-        number, pod_name(run.metadata.name, run.metadata.uid, number), candidate, last.node_name if last else ""
+        number,
+        pod_name(run.metadata.name, run.metadata.uid, number),
+        candidate,
+        last.node_name if last else "",
+        choice.reason[:MESSAGE],
     )
     if last and last.candidate != candidate.name:
         record_reroute(

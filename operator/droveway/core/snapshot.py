@@ -48,6 +48,7 @@ class NewAttempt:
     pod_name: str
     candidate: CandidateView
     node: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

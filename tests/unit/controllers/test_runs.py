@@ -134,8 +134,11 @@ class TestOnePodPerAttempt:
         successor = house.restart()
         await successor.passes("one")
         assert successor.created() == ["one-one-u-1"]
-        (attempt,) = successor.run("one").status.attempts
+        status = successor.run("one").status
+        (attempt,) = status.attempts
         assert (attempt.pod_name, attempt.candidate, attempt.model) == ("one-one-u-1", "own", "opus")
+        assert status.route is not None
+        assert status.route.reason == "first by priority of all candidates", "its pod says why"
 
     async def test_a_pod_that_is_ours_but_unseen_yet_is_taken_up(self) -> None:
         house = House("one")

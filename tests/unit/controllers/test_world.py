@@ -187,7 +187,7 @@ class TestPods:
     def test_where_it_lands_wakes_nobody_but_that_it_runs_does(self) -> None:
         world = Globe()
         world.pods.put(pod(phase="Pending"))
-        world.heard()
+        assert world.heard() == [], "who made it knows"
         world.pods.put(pod(phase="Pending", version=2, node="n1"))
         assert world.heard() == []
         world.pods.put(pod(phase="Running", version=3, node="n1"))
