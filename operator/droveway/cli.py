@@ -1,7 +1,6 @@
 """The command line; the only reader of argv. Each command imports what it needs, so that a small one starts fast."""
 
 import asyncio
-import gc
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -27,24 +26,19 @@ def main() -> None:
         sys.exit(f"droveway: {error}")
 
 
-def _collect_seldom() -> None:
-    """Nearly all that a server allocates is freed by reference counts; looking for cycles took a sixth of its CPU."""
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 10)
-
-
 @app.command()
 def operator() -> None:
     """Run the operator against the cluster of KUBECONFIG or of this pod. Settings: DROVEWAY_… variables."""
     import uvloop  # noqa: PLC0415 - see the module's docstring
 
     from droveway.controllers.operator import serve  # noqa: PLC0415 - see the module's docstring
+    from droveway.observability.garbage import collect_seldom  # noqa: PLC0415
     from droveway.observability.logging import setup_logging  # noqa: PLC0415
     from droveway.settings import OperatorSettings  # noqa: PLC0415
 
     settings = OperatorSettings()
     setup_logging(settings.log_level)
-    _collect_seldom()
+    collect_seldom()
     uvloop.run(serve(settings))
 
 
@@ -60,7 +54,6 @@ def gateway(
     from droveway.gateway.serve import run  # noqa: PLC0415
     from droveway.gateway.settings import GatewaySettings  # noqa: PLC0415
 
-    _collect_seldom()
     given = {"config_dir": config, "host": host, "port": port}
     run(GatewaySettings().model_copy(update={name: value for name, value in given.items() if value is not None}))
 

@@ -27,6 +27,7 @@ from droveway.gateway.settings import GatewaySettings
 from droveway.gateway.standing import Standing
 from droveway.gateway.upstream import Clocks, Upstream
 from droveway.gateway.watch import Watch
+from droveway.observability.garbage import collect_seldom
 from droveway.observability.logging import setup_logging
 
 log = logging.getLogger(__name__)
@@ -190,6 +191,7 @@ class Gateway:
 def run(settings: GatewaySettings) -> None:
     """The whole process: logs, the fast loop, and `serve`."""
     setup_logging(settings.log_level)
+    collect_seldom()
     uvloop.run(serve(settings))
 
 
