@@ -2,10 +2,10 @@
 
 import copy
 import itertools
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from droveway.cluster.client import Conflict, Manifest, NotFound
+from droveway.cluster.client import Conflict, Manifest, NotFound, Page
 from droveway.cluster.objects import EVENTS, ResourceType
 
 _Id = tuple[str, str, str]
@@ -62,6 +62,14 @@ class FakeCluster:
             and (not key or (o["metadata"].get("labels") or {}).get(key) == value)
         ]  # fmt: skip
         return found, str(next(self._versions))
+
+    async def pages(self, *which: Any) -> AsyncIterator[Page]:
+        """One object a page."""
+        found, version = await self.list(*which)
+        for manifest in found:
+            yield [manifest], version
+        if not found:
+            yield [], version
 
     async def create(self, what: ResourceType, manifest: Manifest) -> Manifest:
         if what.plural == "tokenreviews":

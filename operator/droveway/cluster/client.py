@@ -14,9 +14,11 @@ from droveway.cluster.access import Access, discover
 from droveway.cluster.objects import ResourceType
 
 Manifest = dict[str, Any]
+Page = tuple[list[Manifest], str]
+"""Some of the objects of a list, and the version of the list."""
 
 _TOKEN_SECONDS = 60.0
-_PAGE = 500
+_PAGE = 100
 _LEAKS_TLS = sys.version_info < (
     3,
     12,
@@ -93,14 +95,25 @@ class Cluster:
     async def list(
         self, what: ResourceType, namespace: str | None = None, label_selector: str | None = None
     ) -> tuple[list[Manifest], str]:
-        """All objects, page by page, and the version to watch from."""
+        """All objects, and the version to watch from. For kinds of which there are few; else see `pages`."""
         found: list[Manifest] = []
+        version = ""
+        async for page, version in self.pages(what, namespace, label_selector):  # noqa: B007 - the last one is returned
+            found += page
+        return found, version
+
+    async def pages(
+        self, what: ResourceType, namespace: str | None = None, label_selector: str | None = None
+    ) -> AsyncGenerator[Page, None]:
+        """All objects, a page at a time, so that thousands need not be in memory at once; and the version to watch from."""
         params = {"limit": str(_PAGE)} | ({"labelSelector": label_selector} if label_selector else {})
         while True:
             page = await self._call("GET", what.path(namespace), params=params)
-            found += page.get("items") or []
-            if not (more := page["metadata"].get("continue")):
-                return found, page["metadata"]["resourceVersion"]
+            meta, items = page["metadata"], page.get("items") or []
+            del page  # what was taken is to be gone before the next page comes
+            yield items, meta["resourceVersion"]
+            if not (more := meta.get("continue")):
+                return
             params["continue"] = more
 
     async def create(self, what: ResourceType, manifest: Manifest) -> Manifest:

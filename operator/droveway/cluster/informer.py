@@ -84,16 +84,18 @@ class Informer(Generic[T]):
                 await asyncio.sleep(delay)
 
     async def _relist(self, namespace: str | None) -> None:
-        found, version = await self._cluster.list(self._what, namespace, self._selector)
-        seen = {key_of(m) for m in found}
+        seen: set[Key] = set()
+        version = ""
+        async for page, version in self._cluster.pages(self._what, namespace, self._selector):  # noqa: B007 - needed below
+            seen |= {key_of(m) for m in page}
+            for manifest in page:
+                self._take(manifest)
         for key in self.store:
             # What is newer than the list was written by us meanwhile; the watch will tell.
             if key not in seen and namespace in (None, key.namespace) and self.store.version(key) <= int(version):
                 before = self.store.get(key)
                 self.store.evict(key)
                 self._on_change(key, before, None)
-        for manifest in found:
-            self._take(manifest)
         self._versions[namespace] = version
         self._listed.add(namespace)
 

@@ -5,8 +5,17 @@ import logging
 import time
 
 from droveway.api.errors import DrovewayError, TryLater
-from droveway.cluster.client import Cluster
-from droveway.cluster.objects import AGENT_RUNS, AGENTS, MODEL_PROVIDERS, MODEL_ROUTES, ResourceType, key_of, version_of
+from droveway.cluster.client import Cluster, Manifest
+from droveway.cluster.objects import (
+    AGENT_RUNS,
+    AGENTS,
+    MODEL_PROVIDERS,
+    MODEL_ROUTES,
+    Key,
+    ResourceType,
+    key_of,
+    version_of,
+)
 from droveway.controllers.metrics import RESYNC_DRIFT, RESYNC_TIME
 from droveway.controllers.world import World
 
@@ -39,8 +48,9 @@ class Resync:
             try:
                 for what in _KINDS:
                     for namespace in self._namespaces:
-                        for manifest in (await self._cluster.list(what, namespace))[0]:
-                            self._world.take(what.plural, None, manifest)
+                        async for page, _ in self._cluster.pages(what, namespace):
+                            for manifest in page:
+                                self._world.take(what.plural, None, manifest)
                 break
             except TryLater as error:
                 log.warning("first listing: %s; again in %.0f s", error, _PAUSE_SECONDS)
@@ -64,10 +74,13 @@ class Resync:
     async def _compare(self, what: ResourceType, namespace: str | None) -> None:
         store = self._world.store_of(what.plural)
         known = {key: store.version(key) for key in store if namespace in (None, key.namespace)}
-        found, _ = await self._cluster.list(what, namespace)
+        fresh: set[Key] = set()
+        newer: list[Manifest] = []
+        async for page, _ in self._cluster.pages(what, namespace):
+            fresh |= {key_of(m) for m in page}
+            newer += [m for m in page if version_of(m) > store.version(key_of(m))]
         await asyncio.sleep(0)
-        fresh = {key_of(m) for m in found}
-        late = [m for m in found if version_of(m) > store.version(key_of(m))]
+        late = [m for m in newer if version_of(m) > store.version(key_of(m))]
         ghosts = [key for key, version in known.items() if key not in fresh and store.version(key) == version]
         if late or ghosts:
             await asyncio.sleep(_GRACE_SECONDS)

@@ -30,10 +30,12 @@ class Script:
         self.watched_from: list[tuple[str, float]] = []
         self.on_list: Callable[[], object] = lambda: None
 
-    async def list(self, *_: object) -> tuple[list[Json], str]:
-        found = self.lists.pop(0)
+    async def pages(self, *_: object) -> AsyncIterator[tuple[list[Json], str]]:
+        found, version = self.lists.pop(0)
         self.on_list()
-        return found
+        yield found[:1], version
+        if found[1:]:
+            yield found[1:], version
 
     async def watch(self, what: object, version: str, *_: object) -> AsyncIterator[Json]:
         self.watched_from.append((version, asyncio.get_running_loop().time()))

@@ -26,8 +26,8 @@ class ApiServer:
         self._version = 100
         self._streams: dict[str, asyncio.Queue[Manifest]] = {}
 
-    async def list(self, what: ResourceType, *_: object) -> tuple[list[Manifest], str]:
-        return [m for m in self.manifests if m["kind"].lower() + "s" == what.plural], "100"
+    async def pages(self, what: ResourceType, *_: object) -> AsyncIterator[tuple[list[Manifest], str]]:
+        yield [m for m in self.manifests if m["kind"].lower() + "s" == what.plural], "100"
 
     async def watch(self, what: ResourceType, *_: object) -> AsyncIterator[Manifest]:
         stream = self._streams.setdefault(what.plural, asyncio.Queue())
