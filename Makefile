@@ -47,7 +47,8 @@ unit: setup ## No network, no clock, no cluster
 	@hack/step $@ $(PYTEST) tests/unit
 
 .PHONY: contract
-contract: setup control-plane-up ## Our resources against a real API server
+contract: setup control-plane-up ## Our resources and our chart against a real API server and helm
+	@hack/cluster/binaries helm
 	@hack/step $@ $(PYTEST) tests/contract
 
 .PHONY: integration
