@@ -19,11 +19,8 @@ Page = tuple[list[Manifest], str]
 
 _TOKEN_SECONDS = 60.0
 _PAGE = 100
-_LEAKS_TLS = sys.version_info < (
-    3,
-    12,
-    7,
-)  # asyncio keeps a TLS transport that was closed in mid-answer (CPython 118950)
+# asyncio keeps a TLS transport that was closed in mid-answer (CPython 118950).
+_LEAKS_TLS = sys.version_info < (3, 12, 7)
 _CONNECTIONS = 32  # bounded: a restart over many objects must not open one socket each
 
 
