@@ -1,6 +1,5 @@
 """The API server, as far as we speak to it. Every method is one request; errors say what to do next."""
 
-import sys
 import time
 from collections.abc import AsyncGenerator
 from types import TracebackType
@@ -8,6 +7,7 @@ from typing import Any, Self
 
 import aiohttp
 import orjson
+from aiohttp.connector import NEEDS_CLEANUP_CLOSED
 
 from droveway.api.errors import DrovewayError, TryLater
 from droveway.cluster.access import Access, discover
@@ -19,8 +19,6 @@ Page = tuple[list[Manifest], str]
 
 _TOKEN_SECONDS = 60.0
 _PAGE = 100
-# asyncio keeps a TLS transport that was closed in mid-answer (CPython 118950).
-_LEAKS_TLS = sys.version_info < (3, 12, 7)
 _CONNECTIONS = 32  # bounded: a restart over many objects must not open one socket each
 
 
@@ -68,7 +66,10 @@ class Cluster:
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=_CONNECTIONS, ssl=self.access.trust or False, enable_cleanup_closed=_LEAKS_TLS
+                limit=_CONNECTIONS,
+                ssl=self.access.trust or False,
+                # asyncio before 3.12.8 keeps a TLS transport that was closed in mid-answer (CPython 118960).
+                enable_cleanup_closed=NEEDS_CLEANUP_CLOSED,
             ),
             trust_env=False,
             read_bufsize=2**21,
