@@ -8,7 +8,7 @@ _ALLOCATIONS = 20_000  # between two looks at the youngest objects; Python's own
 def collect_seldom() -> None:
     """For a long-lived process, once it is loaded: nearly all that it allocates is freed by reference counts.
 
-    The search took a sixth of the operator's CPU. What is loaded by now is never looked at again.
+    What is loaded by now is never looked at again.
     """
     gc.freeze()
     gc.set_threshold(_ALLOCATIONS, 20, 10)
