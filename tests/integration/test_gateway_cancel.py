@@ -155,3 +155,20 @@ async def test_an_agent_that_does_not_read_is_given_up(tmp_path: Path) -> None:
         record = (await gateway.operator.heard(1))[0]
         assert record.verdict is not None
         assert record.verdict.kind is EndClass.CANCELLED
+
+
+async def test_who_hangs_up_on_the_last_event_has_its_answer(tmp_path: Path) -> None:
+    async def script(talk: Talk) -> None:
+        await talk.head()
+        await talk.events("start", "block", "word", "stop", "end")
+        await asyncio.Event().wait()  # the connection stays open behind the explicit end
+
+    async with scripted(script) as (url, upstream), serving(tmp_path, provider("a", url), route("a")) as gateway:
+        asking = asyncio.create_task(gateway.ask(stream=True))
+        await until(lambda: upstream.seen)
+        await asyncio.sleep(0.1)
+        asking.cancel()
+        record = (await gateway.operator.heard(1))[0]
+        assert record.success
+        assert record.tokens.output
+        assert gateway.metric("requests_total", outcome="Succeeded") == 1

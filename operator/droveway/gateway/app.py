@@ -194,7 +194,7 @@ class _Serving:
         except AgentStalled:
             outcome = EndClass.CANCELLED  # returning without an end makes the server close the connection
         except asyncio.CancelledError:
-            outcome = EndClass.CANCELLED
+            outcome = EndClass.SUCCEEDED if self._account.answered else EndClass.CANCELLED
             with suppress(AgentStalled):
                 await self._cancelled()
         except Exception:

@@ -148,6 +148,8 @@ class Attempt:
         return verdict
 
     def _close(self, call: Call, verdict: Verdict) -> None:
+        if call.answered and verdict is CANCELLED:
+            verdict, self._account.answered = Verdict(EndClass.SUCCEEDED), True
         if self._counts:
             self._services.standing.note(self._asked.route, call, verdict, datetime.now(UTC))
             self._services.ledger.call_ended(self._asked, self._account, call, verdict)

@@ -22,7 +22,11 @@ _LONGEST_ERROR = 256
 
 @dataclass(slots=True)
 class Call:
-    """One upstream call. Instants named `…_at` are wall clock, the others monotonic seconds."""
+    """One upstream call. Instants named `…_at` are wall clock, the others monotonic seconds.
+
+    Attributes:
+        answered: the explicit end of the provider's stream has reached the agent. Some hang up then, before the connection ends.
+    """
 
     candidate: Candidate
     provider: Provider
@@ -30,6 +34,7 @@ class Call:
     started: float
     first_content: float | None = None
     tokens: TokenBreakdown = field(default_factory=TokenBreakdown)
+    answered: bool = False
 
     @property
     def age(self) -> float:
@@ -47,6 +52,7 @@ class Account:
         calls: upstream calls so far.
         candidate: whose turn it is.
         outcome: of the latest upstream call.
+        answered: the agent has all of its answer.
         tried: (candidate, verdict) of every upstream call.
     """
 
@@ -55,6 +61,7 @@ class Account:
     calls: int = 0
     candidate: str = ""
     outcome: EndClass = EndClass.SUCCEEDED
+    answered: bool = False
     tried: list[tuple[str, str]] = field(default_factory=list)
 
 

@@ -52,6 +52,7 @@ class Relay:
             while not (reader.terminal or reader.has_error) and (piece := await read_piece(self._answer)):
                 await self._take(reader.feed(piece))
             if reader.terminal:
+                self._call.answered = self._answering.started
                 await self._tail()
             rest = reader.close()
             verdict = reader.verdict(datetime.now(UTC))
