@@ -40,11 +40,15 @@ layers: setup ## Which room may import which (import-linter)
 ##@ Tests
 
 .PHONY: test
-test: verify check contract integration e2e ## Everything; brings up what it needs
+test: verify lint types layers coverage contract integration e2e ## Everything; brings up what it needs
 
 .PHONY: unit
 unit: setup ## No network, no clock, no cluster
 	@hack/step $@ $(PYTEST) tests/unit
+
+.PHONY: coverage
+coverage: setup ## Unit tests again, and how much of the judging rooms they reach
+	@hack/step $@ hack/coverage
 
 .PHONY: contract
 contract: setup control-plane-up ## Our resources and our chart against a real API server and helm
@@ -116,5 +120,5 @@ control-plane-down: ## Stop those processes
 
 .PHONY: clean
 clean: ## Remove what tools left in the checkout; clusters and the cache stay
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist artifacts
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage dist artifacts
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -2,6 +2,11 @@
 
 import signal
 
+from hypothesis import settings
+
+# `make mutate` runs the tests a few thousand times (hack/mutate.py): few examples, and the same ones for every mutant.
+settings.register_profile("mutation", max_examples=15, derandomize=True, database=None, deadline=None)
+
 # Whoever starts the tests in the background (`&`, nohup) has them inherit ignored signals, and a shell cannot trap what was
 # ignored when it started. The processes under test are to find signals as a container's first process does.
 for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
