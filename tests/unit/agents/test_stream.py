@@ -609,3 +609,76 @@ def test_whatever_comes_there_is_one_outcome_and_no_exception(
     assert all(e.tokens.total >= 0 for e in events)
     assert not (outcome.success and [e for e in events if not e.success])
     assert f"{outcome}{events}".encode()
+
+
+@pytest.mark.parametrize("cli", ["opencode", "pi"])
+@pytest.mark.parametrize(
+    ("reason", "output", "success"),
+    [(reason, 0, True) for reason in ("stop", "end_turn", "tool-calls", "tool_use", "toolUse")]
+    + [(reason, 5, False) for reason in ("error", "content-filter", "aborted")]
+    + [(reason, output, output > 0) for reason in ("length", "max_tokens") for output in (0, 5)],
+)
+def test_r_p7_which_reasons_are_normal_ends(cli: str, reason: str, output: int, success: bool) -> None:
+    turn = {"type": "turn_end", "message": {"stopReason": reason, "usage": {"output": output}}}
+
+    assert play(cli, step(reason, output=output) if cli == "opencode" else turn)[0].success is success
+
+
+def said_by_the_agent(cli: str, words: str) -> list[dict[str, Any]]:
+    """The words as the agent's own, as what a tool was given, and as what it answered."""
+    blocks = [{"type": "text", "text": words}, {"type": "tool_use", "input": {"command": words}}]
+    answered = {"type": "user", "message": {"content": [{"type": "tool_result", "content": words}]}}
+    command = {"type": "command_execution", "command": words, "aggregated_output": words, "exit_code": 1}
+    lines: dict[str, list[dict[str, Any]]] = {
+        "claude": [{"type": "assistant", "message": {"model": "m", "content": blocks}}, answered],
+        "codex": [{"type": "item.completed", "item": i} for i in ({"type": "agent_message", "text": words}, command)],
+        "opencode": [
+            {"type": "text", "part": {"messageID": "m", "text": words}},
+            {"type": "tool_use", "part": {"state": {"input": words, "output": words, "error": words}}},
+        ],
+        "gemini": [
+            {"type": "message", "role": "assistant", "content": words, "delta": True},
+            {"type": "tool_use", "parameters": {"command": words}},
+            {"type": "tool_result", "status": "error", "output": words, "error": {"message": words}},
+        ],
+        "qwen": [{"type": "assistant", "message": {"content": blocks}}, answered],
+        "pi": [
+            {"type": "message_end", "message": {"role": "assistant", "content": blocks}},
+            {"type": "tool_execution_end", "args": words, "result": words, "isError": True},
+        ],
+        "copilot": [
+            {"type": "assistant.message", "data": {"content": words}},
+            {"type": "tool.execution_complete", "data": {"success": False, "error": {"message": words}}},
+        ],
+    }
+    return lines[cli]
+
+
+@pytest.mark.parametrize("cli", CLIS)
+def test_r_p10_no_cli_is_judged_by_what_its_agent_or_its_tools_say(cli: str) -> None:
+    words = "Error 429: Too Many Requests. You've hit your usage limit, resets 11pm. HTTP 503 overloaded"
+
+    outcome, events = play(cli, *said_by_the_agent(cli, words), words, exit_code=1)
+
+    assert (outcome.end_class, outcome.limit) == (EndClass.AGENT_FAILED, None)
+    assert not any("429" in (event.error or "") for event in events)
+
+
+@pytest.mark.parametrize("exit_code", [1, -15, 143])
+@pytest.mark.parametrize(
+    "said",
+    ["Request timed out.", "connect ECONNREFUSED 10.0.0.1:443", "stream disconnected before completion", "terminated"],
+)
+def test_r_c28_a_timeout_of_the_provider_s_is_an_outage_and_no_timeout_of_ours(said: str, exit_code: int) -> None:
+    told: dict[str, dict[str, Any]] = {
+        "claude": claude_result(is_error=True, result=said),
+        "codex": {"type": "turn.failed", "error": {"message": said}},
+        "opencode": {"type": "error", "error": {"data": {"message": said}}},
+        "gemini": {"type": "result", "status": "error", "error": {"message": said}},
+        "qwen": {"type": "result", "is_error": True, "error": {"message": said}},
+        "pi": {"type": "turn_end", "message": {"stopReason": "error", "errorMessage": said}},
+    }
+
+    ends = {cli: play(cli, line, exit_code=exit_code)[0].end_class for cli, line in told.items()}
+
+    assert ends == dict.fromkeys(told, EndClass.PROVIDER_OUTAGE)
