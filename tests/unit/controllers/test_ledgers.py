@@ -14,6 +14,7 @@ from droveway.api.enums import EndClass
 from droveway.api.errors import TryLater
 from droveway.cluster.client import Conflict
 from droveway.cluster.objects import Key
+from droveway.controllers.metrics import CIRCUIT_TRANSITIONS
 from helpers.operator import MAP, ROUTE, RUN, Desk, a_desk, attempt, over, run_manifest
 from helpers.told import (
     GATEWAY,
@@ -36,6 +37,13 @@ WEEKLY = verdict(EndClass.SUBSCRIPTION_LIMIT, after(3600), "weekly limit reached
 
 def completions(desk: Desk) -> int:
     return desk.ledgers.facts(ROUTE, UID).usage.completions
+
+
+def transitions(source: str, target: str) -> float:
+    """How often the breaker of candidate a has gone from one state to the other, in this process."""
+    (metric,) = CIRCUIT_TRANSITIONS.collect()
+    where = {"tenant": "team", "route": "coding", "provider": "anthropic", "from": source, "to": target}
+    return sum(s.value for s in metric.samples if s.name.endswith("_total") and where.items() <= s.labels.items())
 
 
 class TestAcknowledged:
@@ -250,6 +258,13 @@ class TestTold:
         a, b, _ = desk.ledgers.candidates("team", seen, desk.now)
         assert a.limit_kind == "BalanceExhausted"
         assert (b.circuit_allows, b.circuit_until) == (False, after(20))
+
+    async def test_r_b9_a_transition_is_counted_with_from_and_to(self) -> None:
+        desk, before = a_desk(), transitions("closed", "open")
+        await desk.ledgers.submit(batch(*(outage(n) for n in range(1, 4))))
+        assert transitions("closed", "open") == before + 1
+        await desk.ledgers.submit(batch(*(outage(n) for n in range(1, 4))))
+        assert transitions("closed", "open") == before + 1, "sent again"
 
     async def half_open(self) -> tuple[Desk, Callable[[], bool]]:
         desk = a_desk()

@@ -1,9 +1,11 @@
 """The pod of an attempt: restricted, without a provider's key, the same for the same attempt."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from droveway.api.enums import Access
 from droveway.api.v1alpha1 import AgentSpec, ModelProviderSpec
@@ -12,6 +14,7 @@ from droveway.core.pod import PodSettings, Role, attempt_pod, workspace_claim
 from droveway.core.snapshot import NewAttempt
 from helpers.build import a_run, candidate
 
+WHOLE = Path(__file__).parents[2] / "fixtures" / "pods" / "attempt.yaml"
 SETTINGS = PodSettings("droveway/droveway:1", "http://op:8000", "http://gw:8099")
 GATEWAY = ModelProviderSpec.model_validate(
     {"dialect": "Anthropic", "baseURL": "https://api.example", "credentialsRef": {"name": "k", "key": "apiKey"}}
@@ -43,6 +46,51 @@ def pod_of(
 
 def containers(pod: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {c["name"]: c for c in (*pod["spec"]["initContainers"], *pod["spec"]["containers"])}
+
+
+def test_the_pod_is_what_the_kubelet_the_wrapper_and_the_sidecar_expect() -> None:
+    run = {
+        "prompt": None,
+        "promptFrom": {"configMapKeyRef": {"name": "prompts", "key": "fix"}},
+        "workspace": {"volume": {}},
+        "timeoutSeconds": 600,
+        "stallTimeoutSeconds": 90,
+    }
+    agent = {
+        "env": [{"name": "LANG", "value": "C $(HOME)"}],
+        "runtimeClassName": "gvisor",
+        "nodeSelector": {"disk": "ssd"},
+        "tolerations": [{"key": "spot", "operator": "Exists", "effect": "NoSchedule"}],
+        "resources": {"requests": {"cpu": "500m"}, "limits": {"memory": "2Gi"}},
+    }
+    launch = Launch(
+        ("claude", "-p", "fix $(HOME)"),
+        (("DISABLE_TELEMETRY", "1"),),
+        ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"),
+        files=((".claude.json", '{"a":"$(B)"}'),),
+        stdin="/droveway/prompt/prompt",
+    )
+
+    pod = pod_of(run, agent, launch=launch, node="node-1")
+
+    assert json.loads(json.dumps(pod)) == yaml.safe_load(WHOLE.read_text())
+
+
+def test_an_attempt_asks_for_nothing_that_nobody_wants() -> None:
+    spec = pod_of()["spec"]
+
+    assert not {"runtimeClassName", "nodeSelector", "tolerations", "affinity"} & set(spec)
+    assert "prompt" not in {v["name"] for v in spec["volumes"]}
+    assert {e["name"]: e["value"] for e in containers(pod_of())["agent"]["env"]}["DROVEWAY_STDIN"] == ""
+
+
+def test_a_long_providers_label_is_cut_to_what_a_label_may_hold() -> None:
+    role = Role("claude", AgentSpec.model_validate({"cli": "claude", "image": "i"}), Launch((), ()), GATEWAY, "r")
+    view = candidate("a", provider="x" * 62 + "-" + "y" * 10)
+    pod = attempt_pod(a_run().build().run, NewAttempt(1, "p", view, "", "the only one"), role, SETTINGS)
+
+    assert pod["metadata"]["labels"]["droveway.dev/provider"] == "x" * 62
+    assert pod["metadata"]["annotations"]["droveway.dev/reason"] == "the only one"
 
 
 def test_every_container_is_restricted() -> None:
@@ -93,16 +141,22 @@ def test_a_user_cannot_replace_what_droveway_sets() -> None:
                 "env": [
                     {"name": "HOME", "value": "/root"},
                     {"name": "ANTHROPIC_API_KEY", "value": "sk-x"},
+                    {"name": "CLAUDE_CODE_OAUTH_TOKEN", "value": "x"},
+                    {"name": "DISABLE_TELEMETRY", "value": "0"},
                     {"name": "MINE", "value": "1"},
                 ]
-            }
+            },
+            launch=Launch(
+                ("claude",), (("DISABLE_TELEMETRY", "1"),), ("ANTHROPIC_API_KEY",), "CLAUDE_CODE_OAUTH_TOKEN"
+            ),
         )
     )["agent"]
     env = {e["name"]: e.get("value") for e in agent["env"]}
 
     assert env["HOME"] == "/home/agent"
-    assert "ANTHROPIC_API_KEY" not in env
-    assert env["MINE"] == "1"
+    assert not {"ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"} & set(env)
+    assert (env["DISABLE_TELEMETRY"], env["MINE"]) == ("0", "1"), "a default of the launch is the user's to change"
+    assert len(env) == len(agent["env"]), "the kubelet would take the last of two"
 
 
 @pytest.mark.parametrize(
@@ -129,10 +183,37 @@ def test_workspaces(workspace: dict[str, Any], volume: dict[str, Any]) -> None:
 def test_only_a_volume_makes_a_claim_and_the_run_owns_it() -> None:
     claim = workspace_claim(a_run(workspace={"volume": {"size": "5Gi", "storageClassName": "fast"}}).build().run)
 
-    assert claim
-    assert claim["metadata"]["ownerReferences"][0]["kind"] == "AgentRun"
-    assert claim["spec"]["storageClassName"] == "fast"
+    owner = {
+        "apiVersion": "droveway.dev/v1alpha1",
+        "kind": "AgentRun",
+        "name": "fix-login",
+        "uid": "5a1c0de0-0000-4000-8000-000000000001",
+        "controller": True,
+        "blockOwnerDeletion": False,
+    }
+    assert claim == {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {
+            "name": "fix-login-5a1c0-workspace",
+            "namespace": "team",
+            "labels": {"app.kubernetes.io/managed-by": "droveway", "droveway.dev/run": "fix-login"},
+            "ownerReferences": [owner],
+        },
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "5Gi"}},
+            "storageClassName": "fast",
+        },
+    }
     assert workspace_claim(a_run().build().run) is None
+
+
+def test_a_claim_without_a_class_takes_the_clusters_default() -> None:
+    claim = workspace_claim(a_run(workspace={"volume": {"size": "5Gi"}}).build().run)
+
+    assert claim
+    assert "storageClassName" not in claim["spec"]
 
 
 def test_the_next_attempt_goes_where_the_volume_is() -> None:
@@ -165,3 +246,11 @@ def test_where_the_pod_may_run_is_the_agents_word() -> None:
 
 def test_the_kubelet_is_the_last_resort_against_a_run_without_end() -> None:
     assert pod_of({"timeoutSeconds": 60, "stallTimeoutSeconds": 60})["spec"]["activeDeadlineSeconds"] == 90
+
+
+def test_s1_15_the_agent_may_use_what_its_agent_says_and_ours_what_we_say() -> None:
+    wanted = {"requests": {"cpu": "1"}, "limits": {"memory": "2Gi", "ephemeral-storage": "5Gi"}}
+    made = containers(pod_of(agent={"resources": wanted}))
+
+    assert made["agent"]["resources"] == wanted
+    assert [made[name]["resources"]["limits"] for name in ("setup", "sidecar")] == [{"memory": "128Mi"}] * 2
