@@ -49,7 +49,7 @@ def containers(pod: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def test_the_pod_is_what_the_kubelet_the_wrapper_and_the_sidecar_expect() -> None:
-    run = {
+    run: dict[str, Any] = {
         "prompt": None,
         "promptFrom": {"configMapKeyRef": {"name": "prompts", "key": "fix"}},
         "workspace": {"volume": {}},
