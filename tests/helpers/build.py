@@ -12,7 +12,7 @@ from droveway.api.v1alpha1 import AgentRun, AgentRunStatus, ModelRoute
 from droveway.core.events import Record, RecordKind
 from droveway.core.facts import AttemptFacts, RunFacts
 from droveway.core.podview import PodView
-from droveway.core.routing import CandidateView
+from droveway.core.ranking import CandidateView
 from droveway.core.snapshot import Problem, Snapshot
 from droveway.core.verdict import Scope, Verdict
 

@@ -19,7 +19,8 @@ from droveway.core.facts import RunFacts
 from droveway.core.launch import LaunchRequest
 from droveway.core.pod import PodSettings, Role
 from droveway.core.provider import leaks_login, redirects_login
-from droveway.core.routing import NO_FREE_SLOT, CandidateView
+from droveway.core.ranking import CandidateView
+from droveway.core.routing import NO_FREE_SLOT
 from droveway.core.snapshot import Problem, Snapshot
 
 

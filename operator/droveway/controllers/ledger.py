@@ -26,8 +26,8 @@ from droveway.core.events import Batch, Record
 from droveway.core.facts import RunFacts
 from droveway.core.ledger import BACKUP_PREFIX, Changes, RouteLedger
 from droveway.core.notes import Note
+from droveway.core.ranking import CandidateView
 from droveway.core.route import candidate_views
-from droveway.core.routing import CandidateView
 from droveway.core.sources import sidecar_source
 from droveway.core.tally import RunTally
 from droveway.core.telemetrymap import SELECTOR, belongs_to, map_name, route_of, telemetry_map
@@ -140,21 +140,34 @@ class Ledgers:
     def starting(self, route: Key, candidate: str) -> Iterator[None]:
         """While an attempt is being made on a candidate: a half-open breaker lets no other one through (R-B2).
 
+        Nor does a quota that has just come back.
+
         Raises:
             Conflict: somebody else is the probe by now.
         """
         if (book := self._book(route)) is None:
             yield
             return
-        breakers, now = book.ledger.breakers, self._now()
+        breakers, accounts, now = book.ledger.breakers, self.accounts(route.namespace), self._now()
+        target = self._target(route, candidate)
         if not breakers.start(candidate, now):
             raise Conflict(409, "Conflict", f"the breaker of candidate {candidate} lets nobody through any more")
+        if not accounts.start(*target, now):
+            breakers.not_started(candidate, now)
+            raise Conflict(409, "Conflict", f"candidate {candidate} is being tried by another run after its limit")
         try:
             yield
         except BaseException:
             breakers.not_started(candidate, now)
+            accounts.not_started(*target, now)
             raise
         self._wake_route(route)
+
+    def _target(self, route: Key, candidate: str) -> tuple[str, str]:
+        """Provider and model of a candidate."""
+        found = self._world.routes.get(route)
+        line = next((c for c in found.spec.candidates if c.name == candidate), None) if found else None
+        return (line.provider_ref.name, line.model) if line else ("", "")
 
     async def reset(self, route: Key, token: str) -> None:
         """Closes a route's breakers by hand, once per token (R-B8)."""
@@ -222,14 +235,17 @@ class Ledgers:
             self._spread(key, changes, now)
 
     def _spread(self, key: Key, changes: Changes, now: datetime) -> None:
-        for provider in self.accounts(key.namespace).take(changes.signals, now):
+        accounts = self.accounts(key.namespace)
+        standing = accounts.take(changes.signals, now)
+        if standing and any(signal.verdict is None for signal in changes.signals):  # a quota has proved to be back
+            self._world.wake_waiting(key.namespace)
+        for provider, readings in changes.utilization:
+            standing |= accounts.learn(provider, readings, now)
+        for provider in standing:
             self._wake_provider(Key(key.namespace, provider))
         for candidate, change in changes.transitions:
-            route = self._world.routes.get(key)
-            line = next((c for c in route.spec.candidates if c.name == candidate), None) if route else None
-            if line:
-                target = (line.provider_ref.name, line.model)
-                CIRCUIT_TRANSITIONS.labels(*key, *target, change.source.value, change.target.value).inc()
+            target = self._target(key, candidate)
+            CIRCUIT_TRANSITIONS.labels(*key, *target, change.source.value, change.target.value).inc()
         self._wake_route(key)
         for run in changes.runs:
             self._wake_run(Key(key.namespace, run))

@@ -14,7 +14,10 @@ from droveway.controllers.secrets import Sources
 from droveway.controllers.status import write_status
 from droveway.controllers.world import World
 from droveway.core.accounts import Accounts
-from droveway.core.provider import SecretState, next_change, notes, provider_status
+from droveway.core.provider import SecretState, next_change, notes, provider_status, urgent
+
+UTILIZATION_FLOOR = timedelta(seconds=5)
+"""How much of a quota is used is written at most this often; what changes a choice at once."""
 
 _LOOK_AGAIN = timedelta(seconds=60)
 _LOOK_SOON = timedelta(seconds=5)  # somebody has to act, and waits for us to notice
@@ -31,6 +34,7 @@ class ProviderController:
     allow_direct_base_url: bool = False
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     digests: dict[Key, str] = field(default_factory=dict)
+    written_at: dict[Key, datetime] = field(default_factory=dict)
 
     async def reconcile(self, key: Key) -> datetime | None:
         """One pass; returns when to look again."""
@@ -38,17 +42,25 @@ class ProviderController:
         if provider is None:
             accounts.forget(key.name)
             self.digests.pop(key, None)
+            self.written_at.pop(key, None)
             return None
         accounts.know(provider)
         secret = await self._secret(key, provider, accounts)
         now = self.now()
         status = provider_status(provider, secret, accounts, now, allow_direct_base_url=self.allow_direct_base_url)
-        if status != provider.status:
+        due = self.written_at.get(key, now - UTILIZATION_FLOOR) + UTILIZATION_FLOOR
+        held_up = now < due and not urgent(provider.status, status, provider.spec.limits.drain_percent)
+        if status != provider.status and not held_up:
             await self._write(key, provider, status)
+            self.written_at[key] = now
             meta = {"name": key.name, "namespace": key.namespace, "uid": provider.metadata.uid}
             for note in notes(provider.status, status):
                 await events.record(self.cluster, "ModelProvider", meta, note, now)
-        moments = [next_change(status), self._look_at(secret, accounts.refused(key.name, self.now()) is not None, now)]
+        moments = [
+            due if held_up else None,
+            next_change(status),
+            self._look_at(secret, accounts.refused(key.name, self.now()) is not None, now),
+        ]
         return min((moment for moment in moments if moment), default=None)
 
     async def _secret(self, key: Key, provider: ModelProvider, accounts: Accounts) -> SecretState | None:

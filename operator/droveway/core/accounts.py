@@ -1,4 +1,4 @@
-"""The upstream accounts of one namespace: which quota is spent until when, and whose key is refused."""
+"""The upstream accounts of one namespace: which quota is spent until when, how much of it is used, whose key is refused."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -8,6 +8,8 @@ from droveway.api.enums import EndClass
 from droveway.api.v1alpha1 import ModelProvider
 from droveway.api.v1alpha1.modelprovider import LimitStatus
 from droveway.core.limitbook import Limit, LimitBook
+from droveway.core.trials import Trials
+from droveway.core.utilization import Reading, UtilizationBook
 from droveway.core.verdict import Scope, Verdict
 
 _MESSAGE = 256  # the schema's
@@ -48,6 +50,8 @@ class Accounts:
     def __init__(self, namespace: str) -> None:
         self._namespace = namespace
         self._book = LimitBook()
+        self._trials = Trials(self._book)
+        self._used = UtilizationBook()
         self._sources: dict[tuple[str, str], str] = {}
         self._refused: dict[str, Verdict] = {}
         self._groups: dict[str, str] = {}
@@ -70,12 +74,16 @@ class Accounts:
             limit = Limit(EndClass(held.kind), held.set_time, held.until_time, scope, held.model, held.message)
             if self._book.restore(held.quota_group, limit):
                 self._sources[held.quota_group, held.model] = held.source
+        for told in provider.status.utilization:
+            found = Reading(told.window, told.used_percent, told.reset_time, told.observed_time)
+            self._used.note(self._groups[name], [found], found.at)
 
     def forget(self, provider: str) -> None:
         """The provider was deleted, and its status with it. Its group's limits stay if others share them."""
         group = self._groups.pop(provider, None)
         if group and not self.sharing(group):
             self._book.forget(group)
+            self._used.forget(group)
         self._uids.pop(provider, None)
         self._defaults.pop(provider, None)
         self._refused.pop(provider, None)
@@ -97,6 +105,31 @@ class Accounts:
             elif signal.verdict.is_limit and self._limit(key, signal, signal.verdict, now):
                 changed |= self.sharing(key)
         return changed
+
+    def learn(self, provider: str, readings: Iterable[Reading], now: datetime) -> set[str]:
+        """Learns how much of a quota is used. Returns the providers whose standing changed."""
+        key = self.quota_key(provider)
+        return self.sharing(key) if self._used.note(key, readings, now) else set()
+
+    def utilization(self, provider: str, now: datetime) -> list[Reading]:
+        """How much of the windows of a provider's quota is used."""
+        return self._used.readings(self.quota_key(provider), now)
+
+    def used_percent(self, provider: str, model: str, now: datetime) -> int | None:
+        """How much of the fullest window is used that counts a model's work; None when nobody told."""
+        return self._used.used_percent(self.quota_key(provider), model, now)
+
+    def recovering_until(self, provider: str, model: str, now: datetime) -> datetime | None:
+        """Until when nobody should follow the one that tries a quota which is said to be back; see `Trials`."""
+        return self._trials.until(self.quota_key(provider), model, now)
+
+    def start(self, provider: str, model: str, now: datetime) -> bool:
+        """Whether an attempt may start on a model; after a limit the first one is its trial."""
+        return self._trials.begin(self.quota_key(provider), model, now)
+
+    def not_started(self, provider: str, model: str, begun: datetime) -> None:
+        """The attempt that `start` allowed at that time was not made."""
+        self._trials.give_back(self.quota_key(provider), model, begun)
 
     def pardon(self, provider: str) -> None:
         """The provider's Secret has changed: its key may be good now."""

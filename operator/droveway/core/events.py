@@ -11,6 +11,7 @@ from typing import Any
 
 from droveway.api.enums import EndClass
 from droveway.core.completion import TokenBreakdown
+from droveway.core.utilization import Reading, reading
 from droveway.core.verdict import Scope, Verdict
 
 
@@ -39,6 +40,7 @@ class Record:
         cost_usd: None when unknown, never 0 for that.
         verdict: why it failed, or what limit was seen.
         id: identity of the completion (R-T4).
+        utilization: how full the account's quota windows are, where that is news.
         stalled: sidecar: the agent has printed nothing for the stall timeout.
         final: sidecar: the agent has ended; `exit_code`, `end_class`, `result` are set.
     """
@@ -67,6 +69,7 @@ class Record:
     end_class: EndClass | None = None
     result: str = ""
     completions: int = 0
+    utilization: tuple[Reading, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,11 @@ def record_to_dict(record: Record) -> dict[str, Any]:
         out["end_class"] = record.end_class.value
     if record.tokens != TokenBreakdown():
         out["tokens"] = {name: getattr(record.tokens, name) for name in TOKEN_FIELDS}
+    if record.utilization:
+        out["utilization"] = [
+            [told.window, told.used_percent, told.resets_at and told.resets_at.isoformat()]
+            for told in record.utilization
+        ]
     if record.verdict:
         out["verdict"] = {
             "kind": record.verdict.kind.value,
@@ -154,10 +162,10 @@ def record_from_dict(data: dict[str, Any]) -> Record:
             )
             if name in data
         }
-        verdict = data.get("verdict")
+        verdict, at = data.get("verdict"), _time(data["at"])
         return Record(
             kind=RecordKind(data["kind"]),
-            at=_time(data["at"]),
+            at=at,
             started_at=_time(data["started_at"]) if data.get("started_at") else None,
             end_class=EndClass(data["end_class"]) if data.get("end_class") else None,
             tokens=TokenBreakdown(**{name: int(data["tokens"].get(name, 0)) for name in TOKEN_FIELDS})
@@ -171,10 +179,19 @@ def record_from_dict(data: dict[str, Any]) -> Record:
             )
             if verdict
             else None,
+            utilization=tuple(_reading(told, at) for told in data.get("utilization") or ()),
             **plain,
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a record: {error!r}") from error
+
+
+def _reading(told: list[Any], at: datetime) -> Reading:
+    window, used, resets_at = told
+    found = reading(str(window), int(used) / 100, _time(resets_at) if resets_at else None, at)
+    if found is None:
+        raise ValueError(f"not a window of a quota: {told!r:.80}")
+    return found
 
 
 def _time(text: str) -> datetime:

@@ -21,6 +21,7 @@ from droveway.core.health import Transition
 from droveway.core.sources import Sources, sidecar_source
 from droveway.core.tally import AttemptTally, RunTally, nano_dollars
 from droveway.core.telemetry import TelemetryStore, TelemetrySummary
+from droveway.core.utilization import Reading
 from droveway.core.verdict import Verdict
 
 SUMMARY_KEY, RUNS_KEY, SOURCES_KEY, ROUTE_KEY = "telemetry_summary.json", "runs.json", "sources.json", "route.json"
@@ -41,6 +42,7 @@ class Changes:
         strays: accepted records of runs that are over or unknown; they count for the route alone.
         clamped: records from the future (R-T2).
         signals: what the calls say of their accounts, in order.
+        utilization: how much of a quota is used, by provider, in order.
         transitions: of breakers, by candidate.
         runs: names of the runs of which something new is known.
     """
@@ -51,6 +53,7 @@ class Changes:
     strays: int = 0
     clamped: int = 0
     signals: list[Signal] = field(default_factory=list)
+    utilization: list[tuple[str, tuple[Reading, ...]]] = field(default_factory=list)
     transitions: list[tuple[str, Transition]] = field(default_factory=list)
     runs: set[str] = field(default_factory=set)
 
@@ -137,6 +140,8 @@ class RouteLedger:
             changes.strays += 1
         else:
             changes.runs.add(record.run)
+        if record.utilization and direct is by_sidecar:
+            changes.utilization.append((record.provider, record.utilization))
         if record.kind is RecordKind.COMPLETION:
             if direct is by_sidecar:  # one counting source
                 self._count(record, at, now, tally, changes, by_sidecar=by_sidecar)

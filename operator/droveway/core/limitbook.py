@@ -68,7 +68,8 @@ class LimitBook:
     def set(self, key: str, verdict: Verdict, at: datetime, now: datetime, model: str = "") -> bool:
         """Notes a limit that was stated at `at`; anything but a limit changes nothing.
 
-        A stated end replaces what stands there; without one a limit is never shortened (R-T5).
+        A stated end replaces what stands there; without one a limit is never shortened (R-T5). Nor is a spent quota by a
+        throttle: that the one is over in a minute says nothing of the other.
 
         Returns:
             Whether what is limited changed.
@@ -84,7 +85,8 @@ class LimitBook:
         held = self._limits.get(page)
         if held and held.until > now:
             at = max(at, held.set_at)
-            if verdict.until is None and held.until >= until:
+            throttle = verdict.kind is EndClass.RATE_LIMITED and held.kind is not EndClass.RATE_LIMITED
+            if (verdict.until is None or throttle) and held.until >= until:
                 self._limits[page] = Limit(held.kind, at, held.until, held.scope, held.model, held.reason)
                 return False
         scope = Scope.MODEL if page[1] else Scope.QUOTA_GROUP
@@ -116,6 +118,11 @@ class LimitBook:
         """The limit that holds longest for a model of that key at `now`."""
         held = [limit for page in {(key, ""), (key, model)} if (limit := self._limits.get(page)) and limit.until > now]
         return max(held, key=lambda limit: limit.until, default=None)
+
+    def unproven(self, key: str, now: datetime, model: str = "") -> tuple[Page, Limit] | None:
+        """The limit of a model of that key that ended last, while no success has shown that it did."""
+        over = [(p, limit) for p in {(key, ""), (key, model)} if (limit := self._limits.get(p)) and limit.until <= now]
+        return max(over, key=lambda found: found[1].until, default=None)
 
     def until(self, key: str, now: datetime, model: str = "") -> datetime | None:
         """Until when a model of that key is limited; None when it is not."""

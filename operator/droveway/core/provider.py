@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 from droveway.api.enums import Access, ConditionType, Reason
 from droveway.api.v1alpha1 import ModelProvider, ModelProviderSpec, ModelProviderStatus
 from droveway.api.v1alpha1.agent import EnvVar
-from droveway.api.v1alpha1.modelprovider import LimitStatus
+from droveway.api.v1alpha1.modelprovider import LimitStatus, UtilizationStatus
 from droveway.core.accounts import Accounts
 from droveway.core.conditions import with_condition
 from droveway.core.notes import Note
+from droveway.core.utilization import Reading
 
 _STEADY = timedelta(seconds=1)  # resets of parallel refusals differ by less; not worth a write each
 
@@ -52,7 +53,44 @@ def provider_status(
     limits = [_steady(limit, old.limits) for limit in accounts.limits(provider.metadata.name, now)]
     conditions = with_condition(old.conditions, ConditionType.READY, ready, reason, message, generation, now)
     conditions = with_condition(conditions, ConditionType.LIMITED, *_limits_met(limits), generation, now)
-    return ModelProviderStatus(observed_generation=generation, conditions=conditions, limits=limits)
+    used = _used(accounts.utilization(provider.metadata.name, now), old)
+    return ModelProviderStatus(
+        observed_generation=generation,
+        conditions=conditions,
+        limits=limits,
+        utilization=used,
+        used_summary=" ".join(f"{told.window}:{told.used_percent}%" for told in used),
+    )
+
+
+def readings_of(status: ModelProviderStatus) -> tuple[Reading, ...]:
+    """What a status says of how much is used."""
+    return tuple(_reading_of(told) for told in status.utilization)
+
+
+def urgent(old: ModelProviderStatus, new: ModelProviderStatus, drain_percent: int) -> bool:
+    """Whether the change must be written at once: anything but how much is used, short of where draining begins."""
+    return _essence(old, drain_percent) != _essence(new, drain_percent)
+
+
+def _essence(status: ModelProviderStatus, drain_percent: int) -> object:
+    draining = {told.window for told in status.utilization if told.used_percent >= drain_percent}
+    return status.model_copy(update={"utilization": [], "used_summary": ""}), draining
+
+
+def _used(readings: Iterable[Reading], old: ModelProviderStatus) -> list[UtilizationStatus]:
+    """The old entry when the new one says the same."""
+    before = {told.window: told for told in old.utilization}
+    return [
+        held
+        if (held := before.get(r.window)) and r.says_the_same(_reading_of(held))
+        else UtilizationStatus(window=r.window, used_percent=r.used_percent, reset_time=r.resets_at, observed_time=r.at)
+        for r in readings
+    ]
+
+
+def _reading_of(told: UtilizationStatus) -> Reading:
+    return Reading(told.window, told.used_percent, told.reset_time, told.observed_time)
 
 
 def leaks_login(spec: ModelProviderSpec, *, allow_direct_base_url: bool) -> str | None:
@@ -83,7 +121,8 @@ def notes(old: ModelProviderStatus, new: ModelProviderStatus) -> list[Note]:
 
 def next_change(status: ModelProviderStatus) -> datetime | None:
     """When the status changes by itself."""
-    return min((limit.until_time for limit in status.limits), default=None)
+    resets = [told.reset_time for told in status.utilization if told.reset_time]
+    return min([*(limit.until_time for limit in status.limits), *resets], default=None)
 
 
 def _readiness(

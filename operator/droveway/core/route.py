@@ -12,7 +12,8 @@ from droveway.core.conditions import find, with_condition
 from droveway.core.events import TOKEN_FIELDS
 from droveway.core.ledger import RouteLedger
 from droveway.core.notes import Note
-from droveway.core.routing import CandidateView, first_objection
+from droveway.core.ranking import CandidateView
+from droveway.core.routing import first_objection
 from droveway.core.summary import Bucket
 from droveway.core.tally import dollars
 from droveway.core.telemetry import ModelPerformance, TelemetrySummary
@@ -46,9 +47,10 @@ def _view(
     seen = performance(ledger, line, now)
     ranks = not seen.is_stale(timedelta(seconds=route.spec.telemetry.stale_seconds), now)
     dialect, access = (provider.spec.dialect, provider.spec.access) if provider else _UNKNOWN
+    account = line.provider_ref.name
     return CandidateView(
         name=line.name,
-        provider=line.provider_ref.name,
+        provider=account,
         model=line.model,
         dialect=dialect,
         access=access,
@@ -56,6 +58,7 @@ def _view(
         weight=line.weight,
         limited_until=limit.until if limit else None,
         limit_kind=limit.kind if limit else "",
+        recovering_until=accounts.recovering_until(account, line.model, now),
         circuit_allows=ledger.breakers.allows(line.name, now),
         circuit_until=ledger.breakers.until(line.name, now),
         not_ready=_not_ready(line, provider, accounts, now),
@@ -63,6 +66,8 @@ def _view(
         succeeded=seen.successful_completions if ranks else 0,
         latency_ms=seen.avg_latency_ms if ranks else None,
         price=_price(ledger, line, now) if route.spec.strategy is Strategy.LOWEST_COST else None,
+        used_percent=accounts.used_percent(account, line.model, now),
+        drain_percent=provider.spec.limits.drain_percent if provider else 100,
     )
 
 

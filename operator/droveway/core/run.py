@@ -7,7 +7,7 @@ decides here whether the run is over, must wait, or gets its next attempt.
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from droveway.api.enums import LIMIT_CLASSES, ConditionType, EndClass, Health, OnExhausted, OnLimit, Reason
+from droveway.api.enums import LIMIT_CLASSES, ConditionType, EndClass, Health, OnExhausted, OnLimit, Reason, Strategy
 from droveway.api.v1alpha1 import AgentRunSpec, AgentRunStatus, Attempt
 from droveway.api.v1alpha1.agentrun import Rejection, Reroute, RouteChoice
 from droveway.core import retry
@@ -15,7 +15,8 @@ from droveway.core.attempt import settle
 from droveway.core.draft import DIVERSIONS, FAULTS, INTERRUPTIONS, MESSAGE, Draft
 from droveway.core.finish import expires_at, over
 from droveway.core.learned import adopt, append_attempt, learn, record_reroute
-from droveway.core.routing import CIRCUIT_OPEN, NO_FREE_SLOT, CandidateView, Choice, Preference, choose
+from droveway.core.ranking import CandidateView, Preference
+from droveway.core.routing import CIRCUIT_OPEN, NO_FREE_SLOT, Choice, choose
 from droveway.core.snapshot import NewAttempt, Plan, Problem, Snapshot
 
 _USAGE_FLOOR = timedelta(seconds=10)
@@ -174,10 +175,7 @@ def _route(draft: Draft) -> Plan:
     route = draft.seen.route
     if route is None:
         raise ValueError("a snapshot without a route must name the problem")
-    sticky = draft.last.candidate if draft.last else None
-    stay = _waits_for_its_own(draft) and any(c.name == sticky for c in draft.seen.candidates)
-    dice = retry.backoff(1, 1, f"{draft.seen.run.metadata.uid}/{draft.status.attempt_count}").total_seconds() - 0.5
-    choice = choose(draft.seen.candidates, Preference(route.spec.strategy, dice, sticky, stay=stay), draft.now)
+    choice = choose(draft.seen.candidates, _preference(draft, route.spec.strategy), draft.now)
     if choice.candidate is None:
         return _none_eligible(draft, choice, route.spec.on_exhausted)
     if draft.last and draft.last.end_class in LIMIT_CLASSES and draft.last.candidate != choice.candidate.name:
@@ -186,6 +184,21 @@ def _route(draft: Draft) -> Plan:
             return _finish(draft, draft.last.end_class, Reason.REROUTES_EXHAUSTED, text)
         draft.update(limited_count=draft.status.limited_count + 1)
     return _start(draft, choice, choice.candidate)
+
+
+def _preference(draft: Draft, strategy: Strategy) -> Preference:
+    """A run stays where it is unless that failed it, and can wait."""
+    last = draft.last
+    own = last.candidate if last and any(c.name == last.candidate for c in draft.seen.candidates) else None
+    failed = own if last and last.end_class is EndClass.PROVIDER_OUTAGE else None
+    return Preference(
+        strategy,
+        key=draft.seen.run.metadata.uid,
+        sticky=None if failed else own,
+        failed=failed,
+        stay=_waits_for_its_own(draft),
+        patient=True,
+    )
 
 
 def _none_eligible(draft: Draft, choice: Choice, on_exhausted: OnExhausted) -> Plan:

@@ -7,7 +7,7 @@ from droveway.api.v1alpha1 import AgentRun, AgentRunStatus, ModelRoute
 from droveway.core.facts import RunFacts
 from droveway.core.notes import Note
 from droveway.core.podview import PodView
-from droveway.core.routing import CandidateView
+from droveway.core.ranking import CandidateView
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from droveway.dialects.headers import client_key, request_headers_to_upstream, r
 from droveway.dialects.openai_chat import OpenAIChat
 from droveway.dialects.openai_responses import OpenAIResponses
 from droveway.dialects.stream import StreamReader
+from droveway.dialects.utilization import utilization
 
 __all__ = [
     "SPECS",
@@ -29,6 +30,7 @@ __all__ = [
     "client_key",
     "request_headers_to_upstream",
     "response_headers_to_client",
+    "utilization",
 ]
 
 SPECS: Mapping[str, DialectSpec] = {

@@ -113,6 +113,7 @@ class Attempt:
         headers = request_headers_to_upstream(asked.headers)
         headers += [*(asked.spec.auth_headers(key) if key else ()), ("accept-encoding", "identity")]
         answer = await self._services.upstream.send(url, headers, asked.spec.rewrite(asked.request, model))
+        call.utilization = self._services.standing.learn(call.provider, answer.headers, datetime.now(UTC))
         try:
             if answer.status >= 300:
                 return await self._refused(answer, call, clock)

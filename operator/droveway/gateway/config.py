@@ -11,6 +11,8 @@ from droveway.api.v1alpha1 import CandidateStatus, ModelProvider, ModelRoute
 from droveway.cluster.objects import Key
 from droveway.core.health import CircuitBreakerConfig
 from droveway.core.limitbook import Limit
+from droveway.core.provider import readings_of
+from droveway.core.utilization import Reading
 from droveway.core.verdict import Scope
 
 
@@ -47,6 +49,8 @@ class Provider:
     default_limit: timedelta = timedelta(hours=1)
     signatures: tuple[re.Pattern[str], ...] = ()
     limits: tuple[Limit, ...] = ()
+    utilization: tuple[Reading, ...] = ()
+    drain_percent: int = 90
     not_ready: tuple[str, str] | None = None
 
     @property
@@ -209,6 +213,8 @@ def provider_of(manifest: dict[str, Any]) -> Provider:
         default_limit=timedelta(seconds=spec.limits.default_seconds),
         signatures=tuple(re.compile(text, re.IGNORECASE) for text in spec.limits.signatures),
         limits=stated,
+        utilization=readings_of(status),
+        drain_percent=spec.limits.drain_percent,
         not_ready=_not_ready(resource),
     )
 

@@ -1,11 +1,11 @@
 """One request of an agent: candidate after candidate, until one answers or none is left."""
 
 import asyncio
-import random
 from datetime import UTC, datetime, timedelta
 
 from droveway.api.enums import EndClass
-from droveway.core.routing import CandidateView, Choice, Preference, choose
+from droveway.core.ranking import CandidateView, Preference
+from droveway.core.routing import Choice, choose
 from droveway.core.verdict import Verdict
 from droveway.gateway.attempt import Attempt, Services
 from droveway.gateway.client import Answering, Asked
@@ -56,7 +56,7 @@ class Exchange:
         now = datetime.now(UTC)
         prefer = Preference(
             strategy=self._asked.route.strategy,
-            dice=random.random(),  # noqa: S311 - shares, not secrets
+            key=self._asked.caller.run.uid,
             sticky=self._asked.caller.run.candidate or None,
             tried=frozenset(self._refusals),
         )

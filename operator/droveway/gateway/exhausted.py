@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from droveway.api.enums import LIMIT_CLASSES, EndClass
-from droveway.core.routing import CandidateView
+from droveway.core.ranking import CandidateView
 from droveway.core.verdict import Scope, Verdict
 
 BUSY = timedelta(seconds=5)

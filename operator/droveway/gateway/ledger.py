@@ -2,12 +2,14 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from droveway.api.enums import EndClass
 from droveway.core.completion import TokenBreakdown
 from droveway.core.events import Record, RecordKind
+from droveway.core.utilization import Reading
 from droveway.core.verdict import Verdict
 from droveway.gateway.client import Asked
 from droveway.gateway.config import Candidate, Provider
@@ -25,6 +27,7 @@ class Call:
     """One upstream call. Instants named `…_at` are wall clock, the others monotonic seconds.
 
     Attributes:
+        utilization: news of the account's quota windows.
         answered: the explicit end of the provider's stream has reached the agent. Some hang up then, before the connection ends.
     """
 
@@ -34,6 +37,7 @@ class Call:
     started: float
     first_content: float | None = None
     tokens: TokenBreakdown = field(default_factory=TokenBreakdown)
+    utilization: Sequence[Reading] = ()
     answered: bool = False
 
     @property
@@ -103,6 +107,7 @@ class Ledger:
                 error=None if verdict.is_success else verdict.reason[:_LONGEST_ERROR],
                 id=f"{asked.id}-{account.calls}",
                 verdict=None if verdict.is_success else verdict,
+                utilization=tuple(call.utilization),
             ),
             PricedModel(provider.base_url, provider.dialect, candidate.model),
         )

@@ -3,6 +3,7 @@
 The gateway's own limits and breakers only ever add to the operator's word, they never overrule it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,8 +11,12 @@ from droveway.api.enums import Access, CircuitName, Dialect, EndClass, Strategy
 from droveway.cluster.objects import Key
 from droveway.core.health import CircuitBreaker, CircuitState
 from droveway.core.limitbook import Limit, LimitBook
-from droveway.core.routing import CandidateView, first_objection
+from droveway.core.ranking import CandidateView
+from droveway.core.routing import first_objection
+from droveway.core.trials import Trials
+from droveway.core.utilization import Reading, UtilizationBook
 from droveway.core.verdict import Scope, Verdict
+from droveway.dialects import utilization
 from droveway.gateway.admission import Slots
 from droveway.gateway.config import Candidate, Config, Provider, Route, Run, Snapshot
 from droveway.gateway.ledger import Call
@@ -37,6 +42,8 @@ class Standing:
     def __init__(self, config: Config, prices: Prices) -> None:
         self._config, self._prices = config, prices
         self._limits = LimitBook()
+        self._trials = Trials(self._limits)
+        self._used = UtilizationBook()
         self._accounts: set[str] = set()
         self._breakers: dict[BreakerKey, CircuitBreaker] = {}
         self._adopted: dict[BreakerKey, datetime] = {}
@@ -76,9 +83,15 @@ class Standing:
             return Verdict(EndClass(view.limit_kind), view.limited_until, Scope.QUOTA_GROUP, objection.message)
         breaker = self._breaker(route, candidate)
         if objection is None and breaker.should_allow(now):
+            self._trials.begin(provider.quota_key, candidate.model, now)
             return None
         reason = objection.message if objection else "its circuit breaker is half-open and its probes are under way"
         return Verdict(EndClass.PROVIDER_OUTAGE, breaker.open_until(now), Scope.PROVIDER, reason)
+
+    def learn(self, provider: Provider, headers: Mapping[str, str], now: datetime) -> list[Reading]:
+        """Takes over how much of an account's quota is used; returns what the operator does not know yet."""
+        found = utilization(headers, now)
+        return self._used.note(provider.quota_key, found, now) if found else []
 
     def note(self, route: Route, call: Call, verdict: Verdict, now: datetime) -> None:
         """Learns from the end of a call. What an agent's leaving or a bad request ends teaches nothing (R-B7)."""
@@ -108,7 +121,11 @@ class Standing:
         accounts = {provider.quota_key for provider in snapshot.providers.values()}
         for lost in self._accounts - accounts:
             self._limits.forget(lost)
+            self._used.forget(lost)
         self._accounts = accounts
+        for account in snapshot.providers.values():
+            for told in account.utilization:
+                self._used.note(account.quota_key, [told], told.at)
         for key, slots in self._slots.items():
             if provider := snapshot.providers.get(key):
                 slots.resize(provider.max_in_flight)
@@ -162,6 +179,7 @@ class Standing:
             weight=candidate.weight,
             limited_until=limit.until if limit else None,
             limit_kind=limit.kind.value if limit else "",
+            recovering_until=self._trials.until(provider.quota_key, candidate.model, now),
             circuit_allows=breaker.would_allow(now),
             circuit_until=breaker.open_until(now),
             not_ready=self._not_ready(provider, now),
@@ -170,6 +188,8 @@ class Standing:
             succeeded=candidate.succeeded if timed else 0,
             latency_ms=candidate.latency_ms if timed else None,
             price=rates.typical if rates else None,
+            used_percent=self._used.used_percent(provider.quota_key, candidate.model, now),
+            drain_percent=provider.drain_percent,
         )
 
     def _limit(self, provider: Provider, model: str, now: datetime) -> Limit | None:

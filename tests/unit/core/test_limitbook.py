@@ -55,6 +55,14 @@ def test_r_t5_a_stated_end_replaces_and_a_default_never_shortens() -> None:
     assert book.until("k", later) == later + HOUR
 
 
+def test_a_throttle_does_not_shorten_a_spent_quota() -> None:
+    book = LimitBook()
+    book.set("k", spent(until=NOW + 4 * HOUR), NOW, NOW)
+    assert not book.set("k", spent(RATE, NOW + 9 * SECOND), NOW + SECOND, NOW + SECOND)
+    assert book.find("k", NOW) == Limit(SUBSCRIPTION, NOW + SECOND, NOW + 4 * HOUR, Scope.QUOTA_GROUP, "", "spent")
+    assert book.set("k", spent(RATE, NOW + 5 * HOUR), NOW, NOW)
+
+
 def test_the_same_again_is_no_change() -> None:
     book = LimitBook()
     assert book.set("k", spent(until=NOW + HOUR), NOW, NOW)

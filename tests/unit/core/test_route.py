@@ -12,7 +12,7 @@ from droveway.core.conditions import find
 from droveway.core.events import Record
 from droveway.core.ledger import RouteLedger
 from droveway.core.route import candidate_views, next_change, notes, route_status, urgent
-from droveway.core.routing import CandidateView
+from droveway.core.ranking import CandidateView
 from helpers.told import (
     GATEWAY,
     NOON,

@@ -11,7 +11,7 @@ from droveway.core.completion import TokenBreakdown
 from droveway.core.conditions import find
 from droveway.core.facts import RequestReroute
 from droveway.core.finish import expires_at
-from droveway.core.routing import CandidateView
+from droveway.core.ranking import CandidateView
 from droveway.core.run import decide, pod_name, refused
 from droveway.core.snapshot import Plan, Problem
 from helpers.build import NOON, RunBuilder, a_run, after, candidate, ended, final, limit

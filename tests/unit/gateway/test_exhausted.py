@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from droveway.api.enums import Access, Dialect, EndClass
-from droveway.core.routing import CandidateView
+from droveway.core.ranking import CandidateView
 from droveway.core.verdict import Verdict
 from droveway.gateway.exhausted import exhausted
 

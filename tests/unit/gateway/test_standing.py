@@ -11,7 +11,7 @@ from droveway.api.enums import Access, CircuitName, Dialect, EndClass, Strategy
 from droveway.cluster.objects import Key
 from droveway.core.health import CircuitBreakerConfig
 from droveway.core.limitbook import Limit
-from droveway.core.routing import CandidateView
+from droveway.core.ranking import CandidateView
 from droveway.core.verdict import Scope, Verdict
 from droveway.gateway.config import Candidate, Circuit, Config, Provider, Route, Snapshot
 from droveway.gateway.ledger import Call

@@ -46,6 +46,15 @@ class Limits(Wire):
             ge=1, le=691_200, description="How long a subscription limit lasts when the answer states no reset time."
         ),
     ] = 3600
+    drain_percent: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=100,
+            description="From so much of a quota window on, new sessions go elsewhere if they can; running ones stay. "
+            "100: the quota is used up.",
+        ),
+    ] = 90
     signatures: Annotated[
         list[Signature],
         Field(
@@ -130,12 +139,30 @@ class LimitStatus(Wire):
     message: Message = ""
 
 
+class UtilizationStatus(Wire):
+    """How much of a quota window is used."""
+
+    window: Annotated[str, Field(max_length=33, description="5h, 7d, or of one family of models: 7d_opus.")]
+    used_percent: Annotated[int, Field(ge=0, le=1000, description="More than 100 is overdrawn.")]
+    reset_time: Annotated[Time | None, Field(description="When the window begins anew.")] = None
+    observed_time: Annotated[Time, Field(description="When an answer told it first.")]
+
+
 class ModelProviderStatus(Wire):
     """What is known of the account."""
 
     observed_generation: Count | None = None
     conditions: Annotated[list[Condition], Field(max_length=8, json_schema_extra=list_map("type"))] = []
     limits: Annotated[list[LimitStatus], Field(max_length=32, json_schema_extra=list_map("quotaGroup", "model"))] = []
+    utilization: Annotated[
+        list[UtilizationStatus],
+        Field(
+            max_length=8,
+            json_schema_extra=list_map("window"),
+            description="The subscription's windows, as the latest answers told them.",
+        ),
+    ] = []
+    used_summary: Annotated[str, Field(max_length=256, description="The same in one line.")] = ""
 
 
 class ModelProvider(Resource):
@@ -150,6 +177,7 @@ class ModelProvider(Resource):
         column("Access", ".spec.access", "Through the gateway, or by the CLI's own login."),
         column("Ready", '.status.conditions[?(@.type=="Ready")].status', "Whether it can be used."),
         column("Reason", '.status.conditions[?(@.type=="Ready")].reason', "Why it can or cannot be used."),
+        column("Used", ".status.usedSummary", "How much of its quota windows is used."),
         column("Limited-Until", ".status.limits[0].untilTime", "Until when its quota is spent."),
         column("Message", '.status.conditions[?(@.type=="Ready")].message', "What to do.", priority=1),
         AGE,

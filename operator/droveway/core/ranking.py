@@ -1,0 +1,197 @@
+"""How a route's strategy orders what is eligible. Lower numbers come first, everywhere.
+
+An order is a function of the candidates and the session's key alone: a session finds its candidate again (prompt caches live
+there), and many sessions share the candidates by weight.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from math import inf, log
+from statistics import fmean
+
+from droveway.api.enums import Access, Dialect, Strategy
+
+DRAINING = "Draining"
+RECOVERING = "Recovering"
+JUST_FAILED = "JustFailed"
+
+_TIE = 1.1  # a tenth better is not better: measured values wander, and a session that moves pays for its prompt again
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateView:
+    """One candidate as it stands now.
+
+    Attributes:
+        limited_until: its quota is spent until then.
+        recovering_until: its limit is over, somebody tries it first, and nobody else should follow before that time.
+        circuit_allows: whether its breaker lets a request or run through now.
+        circuit_until: when an open breaker turns half-open.
+        not_ready: why its provider cannot be used at all (missing, no key, refused login), or empty.
+        unfit: why it cannot serve *this* run or request (dialect, agent, no free slot), or empty.
+        samples, succeeded: completions in the window, for the success rate (R-T13).
+        latency_ms: mean, None when nobody timed it or the telemetry is stale.
+        price: US dollars per million tokens of a typical mix, None when unknown.
+        used_percent: how much of its fullest quota window is used, None when nobody told.
+        drain_percent: from there on it takes no new session.
+    """
+
+    name: str
+    provider: str
+    model: str
+    dialect: Dialect
+    access: Access
+    priority: int = 0
+    weight: int = 1
+    limited_until: datetime | None = None
+    limit_kind: str = ""
+    recovering_until: datetime | None = None
+    circuit_allows: bool = True
+    circuit_until: datetime | None = None
+    not_ready: tuple[str, str] | None = None
+    unfit: tuple[str, str] | None = None
+    samples: int = 0
+    succeeded: int = 0
+    latency_ms: float | None = None
+    price: float | None = None
+    used_percent: int | None = None
+    drain_percent: int = 90
+
+    @property
+    def expected_success(self) -> float:
+        """(ok + 1) / (n + 2): no data is 0.5 (R-T13)."""
+        return (self.succeeded + 1) / (self.samples + 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """An eligible candidate's place, and the numbers behind it.
+
+    Attributes:
+        candidate: whose place it is.
+        score: what the strategy compares: the priority, the session's draw by weight, expected milliseconds per success, or
+            expected dollars per million tokens that succeed.
+        held_back: why it comes after all others whatever its score (`Draining`, `Recovering`, `JustFailed`), else "".
+    """
+
+    candidate: CandidateView
+    score: float
+    held_back: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """Who asks, and what the ranking may take into account.
+
+    Attributes:
+        strategy: the route's.
+        key: of the session: the same key draws the same order.
+        sticky: the candidate that the session is on already; it wins ties, and is not left because it drains.
+        failed: the candidate whose outage ended the session's last attempt; any other is better.
+        tried: candidates that this request has already been refused by.
+        stay: nothing but the sticky candidate will do (`onLimit: Wait`).
+        patient: it can wait, and does rather than follow others onto a candidate that has just come back from a limit.
+    """
+
+    strategy: Strategy = Strategy.PRIORITY
+    key: str = ""
+    sticky: str | None = None
+    failed: str | None = None
+    tried: frozenset[str] = field(default_factory=frozenset)
+    stay: bool = False
+    patient: bool = False
+
+
+def rank(eligible: Sequence[CandidateView], prefer: Preference, now: datetime) -> tuple[Ranked, ...]:
+    """The eligible candidates, given in the order of the route's list, best first."""
+    neutral = _neutral(eligible, prefer.strategy)
+    ranked = [Ranked(c, _score(c, prefer, neutral), _held_back(c, prefer, now)) for c in eligible]
+    free = [r for r in ranked if not r.held_back] or ranked
+    best = min((r.score for r in free), default=inf)
+    return tuple(sorted(ranked, key=lambda r: _place(r, prefer, best)))
+
+
+def numbers(ranked: Ranked, strategy: Strategy) -> str:
+    """What placed a candidate, for people."""
+    c, success = ranked.candidate, f"{ranked.candidate.expected_success:.0%} expected success"
+    held = f"; {_WORDS[ranked.held_back].format(c)}" if ranked.held_back else ""
+    match strategy:
+        case Strategy.PRIORITY:
+            return f"priority {c.priority}{held}"
+        case Strategy.WEIGHTED:
+            return f"weight {c.weight}{held}"
+        case Strategy.LOWEST_LATENCY:
+            return f"{_known(c.latency_ms, '{:.0f} ms')}, {success}{held}"
+        case Strategy.LOWEST_COST:
+            return f"{_known(c.price, '${:.2f} per million tokens')}, {success}{held}"
+
+
+_WORDS = {
+    DRAINING: "takes no new session, {0.used_percent} % of its quota is used",
+    RECOVERING: "has just come back from a limit, one tries it first",
+    JUST_FAILED: "its outage ended the last attempt",
+}
+
+
+def _known(value: float | None, form: str) -> str:
+    return "no data" if value is None else form.format(value)
+
+
+def _neutral(eligible: Sequence[CandidateView], strategy: Strategy) -> float:
+    """What stands in for a number that nobody knows: the mean of the known ones, so that it neither attracts nor repels."""
+    known = [value for c in eligible if (value := _measured(c, strategy)) is not None]
+    return fmean(known) if known else 1.0
+
+
+def _measured(c: CandidateView, strategy: Strategy) -> float | None:
+    return c.latency_ms if strategy is Strategy.LOWEST_LATENCY else c.price
+
+
+def _score(c: CandidateView, prefer: Preference, neutral: float) -> float:
+    match prefer.strategy:
+        case Strategy.PRIORITY:
+            return c.priority
+        case Strategy.WEIGHTED:
+            return _draw(c, prefer.key)
+        case Strategy.LOWEST_LATENCY | Strategy.LOWEST_COST:
+            value = _measured(c, prefer.strategy)
+            return (neutral if value is None else value) / c.expected_success
+
+
+def _draw(c: CandidateView, key: str) -> float:
+    """The session's draw: over many keys a candidate's is the smallest in proportion to its weight (rendezvous hashing).
+
+    Who leaves or joins the candidates moves only the sessions that it wins or loses.
+    """
+    if not c.weight:
+        return inf
+    digest = hashlib.sha256(f"{key}\0{c.name}".encode()).digest()
+    return -log((int.from_bytes(digest[:8], "big") + 1) / 2**64) / c.weight
+
+
+def _held_back(c: CandidateView, prefer: Preference, now: datetime) -> str:
+    """Why a candidate should get no new work while another one can do it."""
+    if c.name == prefer.failed:
+        return JUST_FAILED
+    if c.recovering_until and c.recovering_until > now:
+        return RECOVERING
+    full = c.used_percent is not None and c.used_percent >= c.drain_percent
+    return DRAINING if full and c.drain_percent < 100 and c.name != prefer.sticky else ""
+
+
+def _place(ranked: Ranked, prefer: Preference, best: float) -> tuple[object, ...]:
+    """Held back or not, then the strategy's score, then ties: where the session is, then priority and draw.
+
+    Candidates of equal priority keep the list's order under `Priority`, which sorting leaves as it is.
+    """
+    c, held, moves = ranked.candidate, bool(ranked.held_back), ranked.candidate.name != prefer.sticky
+    match prefer.strategy:
+        case Strategy.PRIORITY:
+            return held, ranked.score, moves
+        case Strategy.WEIGHTED:
+            return held, moves, ranked.score
+        case Strategy.LOWEST_LATENCY | Strategy.LOWEST_COST:
+            behind = ranked.score if ranked.score > best * _TIE else 0.0
+            return held, behind, moves, c.priority, _draw(c, prefer.key)
