@@ -24,6 +24,21 @@ def test_a_key_says_whom_it_speaks_for_and_proves_it() -> None:
     assert is_run_key(token, KEY, WHO)
 
 
+def test_keys_stay_what_they_were_so_that_versions_understand_each_other() -> None:
+    """Computed with `openssl dgst -sha256 -mac HMAC`, by hand."""
+    assert KEY == "175776f19fcd0225b07ec9a78b8d6122301f80ed0188387020ff8e5ca438d61f"
+    assert run_key(KEY, WHO) == f"dwk-{WHO.run_uid}-3-1ca26664a24515c060df06fc38c22a62"
+    assert sidecar_token(KEY, WHO) == f"dws-{WHO.run_uid}-3-691dda7ac9deb583b04ca5ffbf4c63fc"
+
+
+@pytest.mark.parametrize(
+    ("token", "who"),
+    [("dwk-uid-999999-mac", RunIdentity("uid", 999999)), ("dws-a-uid-7-mac", RunIdentity("a-uid", 7))],
+)
+def test_a_claim_is_read_from_either_kind(token: str, who: RunIdentity) -> None:
+    assert claimed_identity(token) == who
+
+
 @pytest.mark.parametrize(
     "forged",
     [
