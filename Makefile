@@ -66,7 +66,7 @@ e2e: setup cluster-up images ## Real agent CLIs on the kind cluster
 	@KUBECONFIG=$(DROVEWAY_CACHE)/kubeconfig hack/step $@ $(PYTEST) tests/e2e
 
 .PHONY: verify
-verify: setup ## Generated files are current, workflows are well-formed
+verify: setup ## Generated files are current, rules have code and tests, workflows are well-formed
 	@hack/step $@ hack/verify
 
 .PHONY: bench
