@@ -30,14 +30,13 @@ def adopt(draft: Draft) -> None:
 
 def _choose_again(draft: Draft, pod: PodView) -> None:
     """What was rejected was lost with the status write; the choice itself stands on the pod."""
-    if pod.candidate:
-        chosen = RouteChoice(
-            candidate=pod.candidate,
-            provider=pod.provider,
-            model=pod.model,
-            reason=pod.why[:MESSAGE] or "taken over from its pod",
-        )
-        draft.update(route=chosen)
+    chosen = RouteChoice(
+        candidate=pod.candidate,
+        provider=pod.provider,
+        model=pod.model,
+        reason=pod.why[:MESSAGE] or "taken over from its pod",
+    )
+    draft.update(route=chosen)
 
 
 def append_attempt(draft: Draft, attempt: Attempt) -> None:

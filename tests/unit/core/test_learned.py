@@ -1,0 +1,112 @@
+"""What a run's status takes over from pods that it did not know, and from events."""
+
+from dataclasses import replace
+
+import pytest
+
+from droveway.api.v1alpha1 import AgentRunStatus, Usage
+from droveway.api.v1alpha1.agentrun import Rejection, Reroute, Result, RouteChoice
+from droveway.core.facts import RequestReroute
+from droveway.core.notes import Note
+from droveway.core.run import decide
+from helpers.build import NOON, RunBuilder, a_run, after, candidate, pod
+
+
+def started() -> RunBuilder:
+    """Attempt 1 exists, its pod runs on candidate a."""
+    return a_run().known(decide(a_run().build(), NOON).status).with_pod()
+
+
+def test_unknown_pods_are_taken_up_in_the_order_of_their_attempts() -> None:
+    run = replace(a_run(), pods=(pod(2, why="w" * 300), pod(1)))
+    status = decide(run.build(), after(1)).status
+
+    assert [(a.number, a.pod_name, a.start_time) for a in status.attempts] == [
+        (1, "fix-login-5a1c0-1", NOON),
+        (2, "fix-login-5a1c0-2", NOON),
+    ]
+    assert status.attempt_count == 2
+    assert status.route == RouteChoice(candidate="a", provider="a-provider", model="a-model", reason="w" * 256)
+
+
+@pytest.mark.parametrize(
+    ("why", "reason"), [("first in order", "first in order"), ("", "taken over from its pod")], ids=["known", "lost"]
+)
+def test_a_pod_says_why_its_candidate_was_chosen(why: str, reason: str) -> None:
+    route = decide(a_run().with_pod(why=why).build(), after(1)).status.route
+
+    assert route
+    assert route.reason == reason
+
+
+def test_a_moved_request_is_counted_told_and_followed() -> None:
+    run = started().told(reroutes=(RequestReroute(after(3), "a", "b", "r" * 300),), served_by="b")
+    run = run.known(run.status.model_copy(update={"reroute_count": 4}))
+    plan = decide(run.build(), after(4))
+    move = Reroute(time=after(3), depth="Request", source="a", target="b", reason="r" * 256)
+
+    assert (plan.status.reroutes, plan.status.reroute_count) == ([move], 5)
+    assert plan.notes == (Note("Rerouted", f"request moved from a to b: {'r' * 256}"),)
+    assert plan.status.route == RouteChoice(
+        candidate="b",
+        provider="b-provider",
+        model="b-model",
+        reason=f"the gateway moved the run's requests from a: {'r' * 300}"[:256],
+        rejected=[Rejection(candidate="a", reason="Refused", message="r" * 256)],
+    )
+
+
+def test_a_move_of_which_only_the_result_is_known_is_followed_all_the_same() -> None:
+    route = decide(started().told(served_by="b").build(), after(4)).status.route
+
+    assert route == RouteChoice(
+        candidate="b", provider="b-provider", model="b-model", reason="the gateway moved the run's requests from a"
+    )
+
+
+@pytest.mark.parametrize("served", ["", "a", "left the route"])
+def test_the_choice_stands_while_nothing_else_is_known_to_serve(served: str) -> None:
+    run = started()
+
+    assert decide(run.told(served_by=served).build(), after(4)).status.route == run.status.route
+
+
+def test_a_run_without_a_choice_has_none_to_correct() -> None:
+    run = a_run().known(AgentRunStatus(start_time=NOON)).having(candidate("b", unfit=("NoFreeSlot", "x")))
+
+    assert decide(run.told(served_by="b").build(), after(4)).status.route is None
+
+
+@pytest.mark.parametrize(
+    ("at", "counts"),
+    [pytest.param(10, False, id="as old as the oldest that is kept"), pytest.param(10.5, True, id="newer than it")],
+)
+def test_a_full_list_takes_only_what_it_cannot_have_had(at: float, counts: bool) -> None:
+    kept = [Reroute(time=after(10 + n), depth="Run", source="a", target="b", reason="x") for n in range(10)]
+    run = started()
+    run = run.known(run.status.model_copy(update={"reroutes": kept, "reroute_count": 10}))
+    status = decide(run.told(reroutes=(RequestReroute(after(at), "a", "b", "x"),)).build(), after(30)).status
+
+    assert status.reroute_count == (11 if counts else 10)
+    assert [r.time for r in status.reroutes][1:] == [r.time for r in kept][1:]
+    assert status.reroutes[0].time == (after(10.5) if counts else after(10))
+
+
+def test_usage_alone_waits_for_the_next_write_with_all_that_comes_with_it() -> None:
+    run = a_run()
+    run = run.known(decide(run.build(), NOON).status).with_pod()
+    first = decide(run.told(usage=Usage(completions=1)).build(), after(1)).status
+    more = run.known(first).told(usage=Usage(completions=2), session_id="s", result="r")
+
+    assert decide(replace(more, written_at=after(1)).build(), after(10.9)).status == first
+    plan = decide(replace(more, written_at=after(1)).build(), after(11))
+    assert (plan.status.session_id, plan.status.result) == ("s", Result(text="r", truncated=False))
+    assert decide(more.build(), after(2)).status.usage.completions == 2, "nobody has written yet"
+
+
+@pytest.mark.parametrize(("length", "kept", "truncated"), [(4096, 4096, False), (4097, 4096, True)])
+def test_a_long_result_is_cut_and_says_so(length: int, kept: int, truncated: bool) -> None:
+    status = decide(a_run().told(result="r" * length, session_id="s" * 300).build(), NOON).status
+
+    assert status.result
+    assert (len(status.result.text), status.result.truncated, len(status.session_id)) == (kept, truncated, 256)
