@@ -104,7 +104,7 @@ class TelemetrySummary:
             "window_secs": self.window.total_seconds(),
             "exported_at": self.exported_at.isoformat(),
             "models": {model: [_row(b) for b in buckets] for model, buckets in sorted(self.models.items())},
-            "limits": [_limit_to_dict(key, limit) for key, limit in self.limits],
+            "limits": [limit_to_dict(key, limit) for key, limit in self.limits],
             "streaks": {key: [s.count, s.last_at.isoformat()] for key, s in sorted(self.streaks.items())},
         }
         return json.dumps(out, separators=(",", ":")).encode()
@@ -137,7 +137,7 @@ class TelemetrySummary:
             window=_seconds(found["window_secs"]),
             exported_at=_time(found["exported_at"]),
             models={model: tuple(_bucket(row) for row in rows) for model, rows in found["models"].items()},
-            limits=tuple(_limit_from_dict(limit) for limit in found["limits"]),
+            limits=tuple(limit_from_dict(limit) for limit in found["limits"]),
             streaks={key: Streak(_whole(n), _time(at)) for key, (n, at) in found["streaks"].items()},
         )
 
@@ -208,7 +208,8 @@ def _bucket(row: list[Any]) -> Bucket:
     )
 
 
-def _limit_to_dict(key: str, limit: Limit) -> dict[str, str]:
+def limit_to_dict(key: str, limit: Limit) -> dict[str, str]:
+    """A limit of a quota key as JSON values."""
     return {
         "key": key,
         "kind": limit.kind.value,
@@ -220,7 +221,12 @@ def _limit_to_dict(key: str, limit: Limit) -> dict[str, str]:
     }
 
 
-def _limit_from_dict(found: dict[str, Any]) -> tuple[str, Limit]:
+def limit_from_dict(found: dict[str, Any]) -> tuple[str, Limit]:
+    """The quota key and limit that `limit_to_dict` wrote.
+
+    Raises:
+        ValueError, KeyError, TypeError: it is not that.
+    """
     kind = EndClass(found["kind"])
     if kind not in LIMIT_CLASSES:
         raise ValueError(f"{kind} is no limit")
