@@ -11,6 +11,8 @@ from droveway.api.enums import Access, EndClass
 from droveway.core.completion import TokenBreakdown
 from droveway.core.launch import Launch, LaunchRequest
 from droveway.core.redaction import one_line
+from droveway.core.resets import from_epoch
+from droveway.core.utilization import Reading, reading
 from droveway.core.verdict import Scope, Verdict
 
 _QUIET = (
@@ -84,6 +86,7 @@ class ClaudeParser(StreamParser):
 
     def _limited(self, info: dict[str, Any], at: datetime) -> None:
         """`allowed` and `allowed_warning` are no limits (R-C36); of the rejected windows the last reset counts."""
+        self.utilization = self._windows(info, at) or self.utilization
         if text(info, "status") != "rejected":
             return
         window = text(info, "rateLimitType")
@@ -93,6 +96,15 @@ class ClaudeParser(StreamParser):
         scope = Scope.MODEL if window.endswith(("_opus", "_sonnet")) else Scope.QUOTA_GROUP
         reason = one_line(f"the {window or 'usage'} window of the subscription is spent")
         self._limit = Verdict(EndClass.SUBSCRIPTION_LIMIT, until, scope, reason)
+
+    def _windows(self, info: dict[str, Any], at: datetime) -> tuple[Reading, ...]:
+        windows = fields(info, "unifiedWindows") or {text(info, "rateLimitType"): info}
+        told = []
+        for name, window in ((name, fields(window)) for name, window in windows.items()):
+            length, _, family = name.replace("five_hour", "5h").replace("seven_day", "7d").partition("_")
+            used, resets = self.lines.number(window, "utilization"), self.lines.number(window, "resetsAt")
+            told.append(reading(f"{length}_{family}" if family else length, used, from_epoch(resets), at))
+        return tuple(found for found in told if found)
 
     def _spent(self, line: dict[str, Any]) -> list[Completion]:
         """`usage` is the count; the models only split it (R-C33)."""

@@ -8,6 +8,7 @@ from droveway.api.enums import Dialect, EndClass
 from droveway.api.errors import UserMustAct
 from droveway.core.completion import CompletionEvent
 from droveway.core.launch import Launch, LaunchRequest
+from droveway.core.utilization import Reading
 from droveway.core.verdict import Verdict
 
 _PROMPT = "$(PROMPT)"
@@ -54,6 +55,7 @@ class CustomParser:
     session_id: str | None = None
     verdict: Verdict | None = None
     model = ""
+    utilization: tuple[Reading, ...] = ()
 
     def feed(self, line: str, at: datetime) -> list[CompletionEvent]:
         """Nothing is read from it."""

@@ -13,6 +13,7 @@ from droveway.agents.lines import Lines, text
 from droveway.api.enums import EndClass
 from droveway.core.completion import CompletionEvent, TokenBreakdown
 from droveway.core.redaction import one_line, redact
+from droveway.core.utilization import Reading
 from droveway.core.verdict import Verdict
 
 RESULT_LIMIT = 8192
@@ -68,6 +69,11 @@ class StreamParser(ABC):
 
     A subclass reads the objects of its CLI and calls `_completed`, `_ended_well`, `_failed` and `_noted`. A failed
     completion is held back until the end: a run that recovers yields none (R-C34).
+
+    Attributes:
+        session_id: the CLI's own, None while it has named none.
+        model: the last one that the stream named, else "".
+        utilization: how full the windows of the subscription are, as last told.
     """
 
     needs_exit_code = False
@@ -77,6 +83,7 @@ class StreamParser(ABC):
         del started_at  # for CLIs that leave durations out
         self.session_id: str | None = None
         self.model = ""
+        self.utilization: tuple[Reading, ...] = ()
         self.lines = Lines()
         self._seed = f"{run_id}\0{attempt}\0"
         self._session = run_id

@@ -8,10 +8,9 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 from droveway.api.enums import Reason
 from droveway.api.errors import TryLater
@@ -21,10 +20,11 @@ from droveway.cluster.client import Cluster, Conflict, Manifest, NotFound
 from droveway.cluster.objects import CONFIG_MAPS, Key
 from droveway.controllers.metrics import CIRCUIT_TRANSITIONS, CLOCK_CLAMPED, EVENTS, LEDGER_WRITES, TOKEN_DRIFT
 from droveway.controllers.world import Wake, World
+from droveway.core.accountpages import pages_from_json, pages_to_json
 from droveway.core.accounts import Accounts
 from droveway.core.events import Batch, Record
 from droveway.core.facts import RunFacts
-from droveway.core.ledger import BACKUP_PREFIX, Changes, RouteLedger
+from droveway.core.ledger import ACCOUNTS_KEY, Changes, RouteLedger
 from droveway.core.notes import Note
 from droveway.core.ranking import CandidateView
 from droveway.core.route import candidate_views
@@ -49,7 +49,6 @@ class _Book:
         mark, written_mark: count the changes taken, and those of them that are written.
         pending: the batches behind the difference.
         numbers: the highest written number of every source.
-        breakers: as they were at the last write, for the case that the batches since must be applied again.
     """
 
     uid: str
@@ -59,7 +58,6 @@ class _Book:
     written_mark: int = 0
     pending: list[Batch] = field(default_factory=list)
     numbers: dict[str, int] = field(default_factory=dict)
-    breakers: dict[str, dict[str, Any]] = field(default_factory=dict)
     last_write: float = -WRITE_SECONDS
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -173,7 +171,6 @@ class Ledgers:
         """Closes a route's breakers by hand, once per token (R-B8)."""
         book = self._book(route)
         if book and book.ledger.reset_breakers(token, self._now()):
-            book.breakers = book.ledger.breakers.snapshot()
             book.mark += 1
             await self._persist(route, book)
 
@@ -209,7 +206,6 @@ class Ledgers:
         book = self._books[key] = _Book(route.metadata.uid, RouteLedger(route.spec, access, self._now()))
         for candidate in route.status.candidates:
             book.ledger.breakers.restore(candidate.name, candidate.circuit)
-        book.breakers = book.ledger.breakers.snapshot()
         if made := route.metadata.creation_timestamp:
             self._adopt(key, book, older_than=made)
         return book
@@ -270,8 +266,8 @@ class Ledgers:
         for _ in range(_TRIES):
             self._close_accounts(key, book)
             mark, taken, ledger = book.mark, len(book.pending), book.ledger
-            numbers, breakers = ledger.sources.numbers(), ledger.breakers.snapshot()
-            manifest = telemetry_map(*key, book.uid, book.version, ledger.to_data(self._now()))
+            numbers, data = ledger.sources.numbers(), ledger.to_data(self._now()) | self._account_pages(key)
+            manifest = telemetry_map(*key, book.uid, book.version, data)
             try:
                 put = self._cluster.replace if book.version else self._cluster.create
                 answer = await put(CONFIG_MAPS, manifest)
@@ -284,7 +280,7 @@ class Ledgers:
                 continue
             LEDGER_WRITES.labels("written").inc()
             book.version, book.last_write = answer["metadata"]["resourceVersion"], self._clock()
-            book.written_mark, book.numbers, book.breakers = mark, numbers, breakers
+            book.written_mark, book.numbers = mark, numbers
             del book.pending[:taken]
             return
         raise TryLater(f"the telemetry of route {key.namespace}/{key.name} changes under our hands")
@@ -307,26 +303,45 @@ class Ledgers:
         token = book.ledger.reset_token
         await self._take_over(key, book, found)
         book.ledger.reset_token = token or book.ledger.reset_token
-        book.ledger.breakers.put_back(book.breakers)
         for batch in book.pending:
             book.ledger.apply(batch, self._now(), self._is_live(key.namespace))
 
     async def _take_over(self, key: Key, book: _Book, manifest: Manifest) -> None:
         """Goes on from a ConfigMap. One that cannot be read is kept aside, and runs go on from their statuses (R-T18)."""
-        book.version = manifest["metadata"]["resourceVersion"]
         data = manifest.get("data") or {}
         try:
             if data:
+                pages = pages_from_json(data.get(ACCOUNTS_KEY, "{}"))
                 book.ledger.load(data, self._now())
+                self.accounts(key.namespace).restore(pages)
         except ValueError as error:
-            book.ledger.keep_broken(data)
+            await self._keep_broken(key, book, manifest, error)
             self._adopt(key, book)
-            why = f"ConfigMap {map_name(key.name)} cannot be read ({str(error)[:200]})"
-            text = f"telemetry starts anew: {why}; its old content stays in it under {BACKUP_PREFIX}…"
-            log.warning("route %s/%s: %s", *key, text)
-            meta = {"name": key.name, "namespace": key.namespace, "uid": book.uid}
-            note = Note(Reason.TELEMETRY_DISCARDED, text, warning=True)
-            await events.record(self._cluster, "ModelRoute", meta, note, self._now())
+        book.version = manifest["metadata"]["resourceVersion"]
+
+    async def _keep_broken(self, key: Key, book: _Book, manifest: Manifest, error: ValueError) -> None:
+        """Copies a ConfigMap that cannot be read, before anything is written over it.
+
+        Raises:
+            TryLater: it could not be copied now.
+        """
+        version = manifest["metadata"]["resourceVersion"]
+        copy = telemetry_map(*key, book.uid, "", manifest["data"])
+        copy["metadata"]["name"] = name = f"{map_name(key.name)}-broken-{version}"
+        with suppress(Conflict):  # it was copied before a crash
+            await self._cluster.create(CONFIG_MAPS, copy)
+        why = f"ConfigMap {map_name(key.name)} cannot be read ({str(error)[:200]})"
+        text = f"telemetry starts anew: {why}; its content is kept in ConfigMap {name}"
+        log.warning("route %s/%s: %s", *key, text)
+        meta = {"name": key.name, "namespace": key.namespace, "uid": book.uid}
+        note = Note(Reason.TELEMETRY_DISCARDED, text, warning=True)
+        await events.record(self._cluster, "ModelRoute", meta, note, self._now())
+
+    def _account_pages(self, key: Key) -> dict[str, str]:
+        """The accounts that a route uses: what its events told of them is written with its events."""
+        route = self._world.routes.get(key)
+        providers = {line.provider_ref.name for line in route.spec.candidates} if route else set()
+        return {ACCOUNTS_KEY: pages_to_json(self.accounts(key.namespace).pages(providers, self._now()))}
 
     def _adopt(self, key: Key, book: _Book, older_than: datetime | None = None) -> None:
         """Goes on from what the runs' statuses say; `older_than`: only those that began before their route was made anew."""

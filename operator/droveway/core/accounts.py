@@ -1,12 +1,13 @@
 """The upstream accounts of one namespace: which quota is spent until when, how much of it is used, whose key is refused."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from droveway.api.enums import EndClass
 from droveway.api.v1alpha1 import ModelProvider
 from droveway.api.v1alpha1.modelprovider import LimitStatus
+from droveway.core.accountpages import AccountPage
 from droveway.core.limitbook import Limit, LimitBook
 from droveway.core.trials import Trials
 from droveway.core.utilization import Reading, UtilizationBook
@@ -14,6 +15,7 @@ from droveway.core.verdict import Scope, Verdict
 
 _MESSAGE = 256  # the schema's
 _LIMITS = 32  # the schema's
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 REFUSAL = timedelta(minutes=5)
@@ -43,8 +45,8 @@ class Signal:
 class Accounts:
     """Limits by quota key, refused keys by provider.
 
-    The durable record is the status of the ModelProviders; a refused key is only remembered while the process lives, so that
-    a restart tries it once more.
+    The durable record are the pages that are written with the events behind them, and the status of the ModelProviders where
+    there is no page. A refused key is only remembered while the process lives, so that a restart tries it once more.
     """
 
     def __init__(self, namespace: str) -> None:
@@ -57,6 +59,7 @@ class Accounts:
         self._groups: dict[str, str] = {}
         self._uids: dict[str, str] = {}
         self._defaults: dict[str, timedelta] = {}
+        self._as_of: dict[str, datetime] = {}
 
     def know(self, provider: ModelProvider) -> None:
         """Takes over a provider: its quota group, its default, and what its status says of limits."""
@@ -77,6 +80,34 @@ class Accounts:
         for told in provider.status.utilization:
             found = Reading(told.window, told.used_percent, told.reset_time, told.observed_time)
             self._used.note(self._groups[name], [found], found.at)
+
+    def pages(self, providers: Iterable[str], now: datetime) -> dict[str, AccountPage]:
+        """What must survive a restart of the accounts of some providers, by quota key."""
+        keys = sorted({self.quota_key(provider) for provider in providers})
+        return {key: self._page(key, now) for key in keys}
+
+    def _page(self, key: str, now: datetime) -> AccountPage:
+        limits = [(limit, self._source(key, limit)) for limit in self._book.all_of(key)]
+        readings = self._used.readings(key, now)
+        return AccountPage(now, tuple(limits), self._book.streaks.get(key), tuple(readings))
+
+    def restore(self, pages: Mapping[str, AccountPage]) -> None:
+        """Goes on from pages. Of two pages of one account the later one is right; what was learnt after both stands."""
+        for key, page in pages.items():
+            if page.as_of <= self._as_of.get(key, _NEVER):
+                continue
+            self._as_of[key] = page.as_of
+            later = [limit for limit in self._book.all_of(key) if limit.set_at > page.as_of]
+            self._book.forget(key)
+            for limit, source in page.limits:
+                self._book.restore(key, limit)
+                self._sources[key, limit.model if limit.scope is Scope.MODEL else ""] = source
+            for limit in later:
+                self._book.restore(key, limit)
+            if page.streak:
+                self._book.restore_streak(key, page.streak)
+            for told in page.readings:
+                self._used.note(key, [told], told.at)
 
     def forget(self, provider: str) -> None:
         """The provider was deleted, and its status with it. Its group's limits stay if others share them."""
@@ -170,14 +201,16 @@ class Accounts:
             self._sources[key, signal.model if verdict.scope is Scope.MODEL else ""] = signal.source
         return changed
 
+    def _source(self, key: str, limit: Limit) -> str:
+        return self._sources.get((key, limit.model if limit.scope is Scope.MODEL else ""), "")
+
     def _status(self, key: str, limit: Limit) -> LimitStatus:
-        model = limit.model if limit.scope is Scope.MODEL else ""
         return LimitStatus(
             quota_group=key,
-            model=model,
+            model=limit.model if limit.scope is Scope.MODEL else "",
             kind=limit.kind.value,
             set_time=limit.set_at,
             until_time=limit.until,
-            source=self._sources.get((key, model), ""),
+            source=self._source(key, limit),
             message=limit.reason[:_MESSAGE],
         )

@@ -28,7 +28,10 @@ class _Held:
 
 
 class Breakers:
-    """Follows the candidates of a manifest. The durable record is the status of the ModelRoute."""
+    """Follows the candidates of a manifest.
+
+    The durable record is the snapshot that is written with the events behind it; without one, the status of the ModelRoute.
+    """
 
     def __init__(self) -> None:
         self._held: dict[str, _Held] = {}
@@ -112,12 +115,29 @@ class Breakers:
 
     def snapshot(self) -> dict[str, dict[str, Any]]:
         """The state of all, for `put_back`."""
-        return {name: held.breaker.to_status() for name, held in self._held.items()}
+        return {name: {"target": list(held.target), **held.breaker.to_status()} for name, held in self._held.items()}
 
     def put_back(self, snapshot: Mapping[str, Mapping[str, Any]]) -> None:
-        """Makes them be as they were."""
+        """Goes on from a snapshot; probes that were let through since then keep their leases.
+
+        Raises:
+            ValueError: it is none. Then nothing was taken over.
+        """
+        found: dict[str, CircuitBreaker] = {}
         for name, held in self._held.items():
-            held.breaker = CircuitBreaker.from_status(held.breaker.config, snapshot.get(name, {}))
+            kept = snapshot.get(name)
+            if kept and tuple(kept.get("target") or ()) == held.target:
+                found[name] = CircuitBreaker.from_status(held.breaker.config, _with_leases(kept, held.breaker))
+        for name, breaker in found.items():
+            self._held[name].breaker = breaker
+
+
+def _with_leases(kept: Mapping[str, Any], breaker: CircuitBreaker) -> dict[str, Any]:
+    """What was kept, with the probes of the same opening that somebody took later."""
+    seen = breaker.to_status()
+    same = seen["opened_at"] == kept.get("opened_at")
+    leases = sorted({*(kept.get("leases") or ()), *(seen["leases"] if same else ())})
+    return {**kept, "leases": leases}
 
 
 def _config(spec: CircuitBreakerSpec) -> CircuitBreakerConfig:

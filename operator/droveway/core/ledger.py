@@ -25,7 +25,8 @@ from droveway.core.utilization import Reading
 from droveway.core.verdict import Verdict
 
 SUMMARY_KEY, RUNS_KEY, SOURCES_KEY, ROUTE_KEY = "telemetry_summary.json", "runs.json", "sources.json", "route.json"
-BACKUP_PREFIX = "broken-"
+ACCOUNTS_KEY = "accounts.json"
+"""Beside the ledger's own keys: the accounts that the route uses, as of the same write."""
 MOST_BYTES = 512 * 1024
 
 IsLive = Callable[[str, str], bool]
@@ -70,7 +71,6 @@ class RouteLedger:
         self.store = TelemetryStore(self._window)
         self._runs: dict[str, RunTally] = {}
         self._refusals: dict[str, str] = {}
-        self._backup: dict[str, str] = {}
         self.configure(spec, access, now)
 
     def configure(self, spec: ModelRouteSpec, access: Mapping[str, Access], now: datetime) -> None:
@@ -219,7 +219,7 @@ class RouteLedger:
                 attempt.told = record.tokens.total
 
     def to_data(self, now: datetime) -> dict[str, str]:
-        """Everything that must survive a restart but the breakers, within `MOST_BYTES` as far as live runs let it be."""
+        """Everything that must survive a restart, within `MOST_BYTES` as far as live runs let it be."""
         self.sources.prune(self._runs, now)
         data = self._render(now)
         if sum(len(text.encode()) for text in data.values()) <= MOST_BYTES:
@@ -227,7 +227,6 @@ class RouteLedger:
         for tally in self._runs.values():
             tally.result = ""  # it is in its run's status by now
         self.sources.drop_sidecars(self._runs)
-        self._backup = {}
         return self._render(now)
 
     def _render(self, now: datetime) -> dict[str, str]:
@@ -235,12 +234,17 @@ class RouteLedger:
             SUMMARY_KEY: self.store.export_summary(now).to_json().decode(),
             RUNS_KEY: _json({uid: tally.to_data() for uid, tally in self._runs.items()}),
             SOURCES_KEY: _json(self.sources.to_data()),
-            ROUTE_KEY: _json({"reset_token": self.reset_token, "refusals": self._refusals}),
-            **self._backup,
+            ROUTE_KEY: _json(
+                {
+                    "reset_token": self.reset_token,
+                    "refusals": self._refusals,
+                    "breakers": self.breakers.snapshot(),
+                }
+            ),
         }
 
     def load(self, data: Mapping[str, str], now: datetime) -> None:
-        """Goes on from what `to_data` wrote; breakers stay as they are.
+        """Goes on from what `to_data` wrote.
 
         Raises:
             ValueError: something is broken or of an unknown version (R-T18). Then nothing was taken over.
@@ -253,19 +257,12 @@ class RouteLedger:
             token, refusals = str(route["reset_token"]), dict(route["refusals"])
             for tally in runs.values():
                 tally.facts()  # what can be told is whole
+            self.breakers.put_back(route.get("breakers") or {})
         except (KeyError, TypeError, AttributeError, IndexError) as error:
             raise ValueError(f"not a ledger: {error!r}") from error
         self.store = TelemetryStore(self._window)
         self.store.import_summary(summary, now)
         self.sources, self._runs, self.reset_token, self._refusals = sources, runs, token, refusals
-        self._backup = {key: text for key, text in data.items() if key.startswith(BACKUP_PREFIX)}
-
-    def keep_broken(self, data: Mapping[str, str]) -> None:
-        """Keeps what could not be read, as far as there is room, under keys of its own (R-T18)."""
-        room = MOST_BYTES // 2
-        for key, text in data.items():
-            if not key.startswith(BACKUP_PREFIX):
-                self._backup[BACKUP_PREFIX + key] = text.encode()[: room // len(data)].decode(errors="ignore")
 
 
 def _completion(record: Record, at: datetime) -> CompletionEvent:

@@ -133,6 +133,10 @@ class LimitBook:
         """Every limit that holds at `now` with its key, sorted."""
         return [(page[0], limit) for page, limit in sorted(self._limits.items()) if limit.until > now]
 
+    def all_of(self, key: str) -> list[Limit]:
+        """Everything that stands under a key, also what is over."""
+        return [limit for page, limit in sorted(self._limits.items()) if page[0] == key]
+
     def restore(self, key: str, limit: Limit) -> bool:
         """Puts back a limit that was kept elsewhere; one that was set later stands. Tells whether it was put back."""
         page = (key, limit.model if limit.scope is Scope.MODEL else "")

@@ -9,6 +9,7 @@ from droveway.api.enums import Access, EndClass
 from droveway.core.completion import CompletionEvent, TokenBreakdown
 from droveway.core.events import TOKEN_FIELDS, Record, RecordKind, record_to_dict
 from droveway.core.redaction import one_line
+from droveway.core.utilization import Reading
 from droveway.core.verdict import Verdict
 from droveway.sidecar.journal import Journal
 from droveway.sidecar.settings import Attempt
@@ -43,6 +44,7 @@ class Reporter:
         self._known: set[str] = set()
         self._session = ""
         self._verdict: Verdict | None = None
+        self._told: dict[str, Reading] = {}
         self._refusal = ""
         self._tokens = TokenBreakdown()
         self._cost: float | None = None
@@ -118,8 +120,19 @@ class Reporter:
     def _tell_news(self, at: datetime) -> None:
         """The session, and what the CLI says of its provider, as soon as they are known."""
         session, verdict = self._parser.session_id, self._parser.verdict
-        if (session and session != self._session) or (verdict and verdict != self._verdict):
-            self._append(self._report(at))
+        used = self._news_of_use()
+        if (session and session != self._session) or (verdict and verdict != self._verdict) or used:
+            self._append(replace(self._report(at), utilization=used))
+
+    def _news_of_use(self) -> tuple[Reading, ...]:
+        """Windows of the subscription that are fuller than was told; what is read again after a restart is not.
+
+        Of a Gateway provider the gateway knows more.
+        """
+        if self._attempt.access is not Access.DIRECT:
+            return ()
+        told = ((found, self._told.get(found.window)) for found in self._parser.utilization)
+        return tuple(found for found, before in told if before is None or _is_fuller(found, before))
 
     def _report(self, at: datetime) -> Record:
         """Under the candidate's model, whatever the CLI calls it: breakers and telemetry go by that."""
@@ -144,6 +157,7 @@ class Reporter:
         return record
 
     def _remember(self, record: Record) -> None:
+        self._told |= {found.window: found for found in record.utilization}
         if record.final:
             self.final = record
         elif record.kind is RecordKind.REPORT:
@@ -159,6 +173,12 @@ class Reporter:
         )
         if record.cost_usd is not None:
             self._cost = (self._cost or 0.0) + record.cost_usd
+
+
+def _is_fuller(found: Reading, before: Reading) -> bool:
+    """Within a window use only grows; a window that began anew ends later."""
+    later = (found.resets_at or found.at, found.used_percent) > (before.resets_at or before.at, before.used_percent)
+    return later and not found.says_the_same(before)
 
 
 def termination_message(final: Record) -> bytes:

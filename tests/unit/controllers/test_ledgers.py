@@ -1,8 +1,10 @@
 """What is acknowledged is written, what is not written is sent again, and both count once."""
 
 import asyncio
+import copy
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +17,8 @@ from droveway.api.errors import TryLater
 from droveway.cluster.client import Conflict
 from droveway.cluster.objects import Key
 from droveway.controllers.metrics import CIRCUIT_TRANSITIONS
+from droveway.core.ranking import CandidateView
+from droveway.core.utilization import Reading
 from helpers.operator import MAP, ROUTE, RUN, Desk, a_desk, attempt, over, run_manifest
 from helpers.told import (
     GATEWAY,
@@ -33,6 +37,13 @@ from helpers.told import (
 )
 
 WEEKLY = verdict(EndClass.SUBSCRIPTION_LIMIT, after(3600), "weekly limit reached")
+
+
+def view(desk: Desk) -> CandidateView:
+    """How candidate a stands."""
+    route = desk.world.routes.get(ROUTE)
+    assert route is not None
+    return desk.ledgers.candidates("team", route, desk.now)[0]
 
 
 def completions(desk: Desk) -> int:
@@ -206,6 +217,7 @@ class TestBroken:
         desk.add(names.AGENT_RUNS, run_manifest(**status))
         torn = desk.api.objects[MAP]
         torn["data"]["runs.json"] = "{torn"
+        torn = copy.deepcopy(torn)
         desk = await started(desk.restart())
         ((reason, text),) = desk.api.events()
         assert reason == "TelemetryDiscarded"
@@ -213,10 +225,37 @@ class TestBroken:
         assert await desk.ledgers.submit(batch(completion(2, cost_usd=0.5))) == 2
         facts = desk.ledgers.facts(ROUTE, UID)
         assert (facts.usage.completions, facts.usage.cost_usd, facts.session_id) == (2, "1", "s-1")
-        assert desk.api.objects[MAP]["data"]["broken-runs.json"] == "{torn"
+        (kept,) = (o for (kind, _, name), o in desk.api.objects.items() if kind == "configmaps" and "-broken-" in name)
+        assert kept["data"] == torn["data"]
+        assert kept["metadata"]["ownerReferences"] == torn["metadata"]["ownerReferences"]
+        assert kept["metadata"]["name"] in text
         again = await started(desk.restart())
         assert completions(again) == 2
         assert len(again.api.events()) == 1, "told once"
+
+    @pytest.mark.parametrize("broken", ["{", '{"team/anthropic": 7}', '{"team/anthropic": {"as_of": "noon"}}'])
+    async def test_broken_pages_of_accounts_are_kept_aside_like_the_rest(self, broken: str) -> None:
+        desk = a_desk()
+        await desk.ledgers.submit(batch(failure(1, 0, WEEKLY)))
+        desk.api.objects[MAP]["data"]["accounts.json"] = broken
+        desk = await started(desk.restart())
+        assert [reason for reason, _ in desk.api.events()] == ["TelemetryDiscarded"]
+        assert await desk.ledgers.submit(batch(completion(2))) == 2
+
+    async def test_nothing_is_written_over_what_could_not_be_copied(self) -> None:
+        desk = a_desk()
+        await desk.ledgers.submit(batch(completion(1)))
+        desk.api.objects[MAP]["data"]["runs.json"] = "{torn"
+        desk = desk.restart()
+
+        def full(verb: str, plural: str) -> None:
+            if verb == "create":
+                raise TryLater("no room")
+
+        desk.api.before = full
+        with pytest.raises(TryLater):
+            await desk.ledgers.load()
+        assert desk.api.objects[MAP]["data"]["runs.json"] == "{torn"
 
     async def test_an_empty_one_is_nothing_to_talk_about(self) -> None:
         desk = a_desk()
@@ -288,6 +327,90 @@ class TestTold:
         with pytest.raises(TryLater), desk.ledgers.starting(ROUTE, "a"):
             raise TryLater("away")
         assert allows()
+
+
+class TestAKillBeforeTheStatuses:
+    """What was acknowledged is as it was, though no status of a route or provider was written."""
+
+    async def test_a_breaker_that_opened_stays_open(self) -> None:
+        desk = a_desk()
+        await desk.ledgers.submit(batch(*(outage(n) for n in range(1, 4))))
+        assert not view(await started(desk.restart())).circuit_allows
+
+    async def test_failures_that_were_counted_go_on_counting(self) -> None:
+        desk = a_desk()
+        await desk.ledgers.submit(batch(*(outage(n) for n in range(1, 3))))
+        desk = await started(desk.restart())
+        assert view(desk).circuit_allows
+        await desk.ledgers.submit(batch(outage(3)))
+        assert not view(desk).circuit_allows
+
+    async def test_a_limit_holds(self) -> None:
+        desk = a_desk()
+        await desk.ledgers.submit(batch(failure(1, 0, WEEKLY)))
+        assert view(await started(desk.restart())).limited_until == after(3600)
+
+    async def test_throttles_in_a_row_go_on_counting(self) -> None:
+        desk = a_desk()
+        throttled = verdict(EndClass.RATE_LIMITED)
+        await desk.ledgers.submit(batch(failure(1, 0, throttled)))
+        desk = await started(desk.restart())
+        await desk.ledgers.submit(batch(failure(2, 0, throttled)))
+        assert view(desk).limited_until == after(120)
+
+    async def test_how_much_is_used_is_known(self) -> None:
+        desk = a_desk()
+        used = Reading("5h", 93, after(9000), after(0))
+        await desk.ledgers.submit(batch(replace(completion(1), utilization=(used,))))
+        assert view(desk).used_percent == 93
+        assert view(await started(desk.restart())).used_percent == 93
+
+    async def test_breakers_reset_by_hand_stay_closed(self) -> None:
+        desk = a_desk()
+        await desk.ledgers.submit(batch(*(outage(n) for n in range(1, 4))))
+        await desk.ledgers.reset(ROUTE, "please")
+        desk = await started(desk.restart())
+        assert view(desk).circuit_allows
+
+    async def test_a_quota_is_back_for_all_that_was_seen_to_be_back(self) -> None:
+        desk = a_desk()
+        await desk.ledgers.submit(batch(failure(1, 0, WEEKLY)))
+        late = replace(completion(2), at=after(5), started_at=after(4))
+        desk.now = after(6)
+        await desk.ledgers.submit(batch(late))
+        assert view(await started(desk.restart())).limited_until is None
+
+
+class TestTrial:
+    """A quota that is said to be back is tried by one."""
+
+    async def back(self) -> Desk:
+        desk = a_desk()
+        await desk.ledgers.submit(batch(failure(1, 0, verdict(EndClass.SUBSCRIPTION_LIMIT, after(60)))))
+        desk.now = after(61)
+        return desk
+
+    async def test_nobody_follows_the_first_until_it_went_well(self) -> None:
+        desk = await self.back()
+        with desk.ledgers.starting(ROUTE, "a"):
+            pass
+        with pytest.raises(Conflict, match="being tried"), desk.ledgers.starting(ROUTE, "a"):
+            pytest.fail("a second one was let through")
+        assert view(desk).recovering_until == after(121)
+        desk.now = after(70)
+        desk.woken.clear()
+        await desk.ledgers.submit(batch(replace(completion(2), at=after(69), started_at=after(62))))
+        assert view(desk).recovering_until is None
+        assert ("waiting", "team") in desk.woken
+        with desk.ledgers.starting(ROUTE, "a"), desk.ledgers.starting(ROUTE, "a"):
+            pass
+
+    async def test_an_attempt_that_could_not_be_made_was_no_trial(self) -> None:
+        desk = await self.back()
+        with pytest.raises(TryLater), desk.ledgers.starting(ROUTE, "a"):
+            raise TryLater("away")
+        with desk.ledgers.starting(ROUTE, "a"):
+            pass
 
 
 class TestFinal:

@@ -15,7 +15,7 @@ from droveway.core.completion import TokenBreakdown
 from droveway.core.events import Record, RecordKind
 from droveway.core.facts import RunFacts
 from droveway.core.health import CircuitState
-from droveway.core.ledger import BACKUP_PREFIX, MOST_BYTES, Changes, RouteLedger
+from droveway.core.ledger import MOST_BYTES, Changes, RouteLedger
 from droveway.core.tally import RunTally
 from helpers.told import (
     GATEWAY,
@@ -402,7 +402,7 @@ class TestWritten:
 
     @pytest.mark.parametrize("key", ["telemetry_summary.json", "runs.json", "sources.json", "route.json"])
     @pytest.mark.parametrize("text", ["", "{", "[]", "7", '{"x": {"y": 1}}', '{"schema_version": 99}'])
-    def test_what_is_broken_is_refused_whole_and_kept(self, key: str, text: str) -> None:
+    def test_what_is_broken_is_refused_whole(self, key: str, text: str) -> None:
         good = a_ledger()
         tell(good, completion(1))
         data = good.to_data(after(10)) | {key: text}
@@ -411,15 +411,6 @@ class TestWritten:
             ledger.load(data, after(10))
         assert ledger.runs() == {}
         assert samples(ledger) == (0, 0)
-        ledger.keep_broken(data)
-        assert ledger.to_data(after(11))[BACKUP_PREFIX + key] == text
-
-    def test_a_backup_survives_the_next_restart(self) -> None:
-        ledger = a_ledger()
-        ledger.keep_broken({"runs.json": "{"})
-        again = a_ledger()
-        again.load(ledger.to_data(NOON), NOON)
-        assert again.to_data(NOON)[f"{BACKUP_PREFIX}runs.json"] == "{"
 
     def test_sources_that_will_not_speak_again_are_forgotten(self) -> None:
         ledger = a_ledger()

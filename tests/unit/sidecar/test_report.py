@@ -1,17 +1,19 @@
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from droveway.api.enums import EndClass
-from droveway.core.events import Record, RecordKind, record_from_dict
+from droveway.core.events import Record, RecordKind, record_from_dict, record_to_dict
 from droveway.core.verdict import Verdict
 from droveway.sidecar import journal
 from droveway.sidecar.journal import Journal
 from droveway.sidecar.report import RESULT_CHARACTERS, TERMINATION_BYTES, Reporter, termination_message
 from droveway.sidecar.settings import Attempt
 from helpers.attempt import ENV, NOON, limit, said, spent, step
+
+RESET = int((NOON + timedelta(hours=2)).timestamp())
 
 
 class Desk:
@@ -111,6 +113,31 @@ def test_a_limit_is_told_at_once_and_once(desk: Desk) -> None:
     assert told.verdict
     assert told.verdict.kind is EndClass.SUBSCRIPTION_LIMIT
     assert told.verdict.until == NOON + timedelta(seconds=9000)
+
+
+def windows(five_hour: float, seven_day: float = 0.6) -> str:
+    told = {"five_hour": {"utilization": five_hour, "resetsAt": RESET, "status": "allowed"},
+            "seven_day": {"utilization": seven_day, "resetsAt": RESET + 86400, "status": "allowed"}}  # fmt: skip
+    info = {"status": "allowed", "resetsAt": RESET, "rateLimitType": "five_hour", "unifiedWindows": told}
+    return json.dumps({"type": "rate_limit_event", "rate_limit_info": info, "session_id": "session-1"})
+
+
+def test_how_much_of_a_subscription_is_used_is_told_when_it_changes(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "journal", DROVEWAY_CLI="claude")
+    desk.reads(windows(0.2), windows(0.2), windows(0.3))
+    told = [[(u.window, u.used_percent) for u in r.utilization] for r in desk.records if r.utilization]
+    assert told == [[("5h", 20), ("7d", 60)], [("5h", 30)]]
+    (first, _) = (r for r in desk.records if r.utilization)
+    assert first.utilization[0].resets_at == datetime.fromtimestamp(RESET, UTC)
+    assert record_from_dict(record_to_dict(first)) == first
+    desk.start()
+    assert len([r for r in desk.records if r.utilization]) == 2, "a restart tells nothing twice"
+
+
+def test_behind_the_gateway_use_is_the_gateways_to_tell(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "journal", DROVEWAY_CLI="claude", DROVEWAY_ACCESS="Gateway")
+    desk.reads(windows(0.2))
+    assert not [r for r in desk.records if r.utilization]
 
 
 def test_the_final_record_tells_everything(desk: Desk) -> None:
