@@ -50,6 +50,10 @@ unit: setup ## No network, no clock, no cluster
 coverage: setup ## Unit tests again, and how much of the judging rooms they reach
 	@hack/step $@ hack/coverage
 
+.PHONY: mutate
+mutate: setup ## Break core in small ways: does a test notice? MODULES="core/retry core/pod"
+	@hack/step $@ python -m hack.mutate $(MODULES)
+
 .PHONY: contract
 contract: setup control-plane-up ## Our resources and our chart against a real API server and helm
 	@hack/cluster/binaries helm
