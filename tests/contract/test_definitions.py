@@ -69,16 +69,29 @@ SUMMARY = {
                 "limits": [
                     {"quotaGroup": "a", "model": "", "kind": "SubscriptionLimit", "setTime": NOW, "untilTime": NOW}
                 ],
+                "utilization": [{"window": "5h", "usedPercent": 93, "resetTime": NOW, "observedTime": NOW}],
+                "usedSummary": "5h:93%",
             },
-            {"Dialect": "Anthropic", "Access": "Gateway", "Ready": "True", "Reason": "Valid", "Limited-Until": NOW},
+            {
+                "Dialect": "Anthropic",
+                "Access": "Gateway",
+                "Ready": "True",
+                "Reason": "Valid",
+                "Used": "5h:93%",
+                "Limited-Until": NOW,
+            },
             {"Message": "fine"},
             id="ModelProvider",
         ),
         pytest.param(
             ROUTE,
-            {"conditions": [STANDING, STANDING | {"type": "Limited", "status": "False"}], "eligibleSummary": "1/1"},
+            {
+                "conditions": [STANDING, STANDING | {"type": "Limited", "status": "False"}],
+                "eligibleSummary": "1/1",
+                "candidateSummary": "sonnet Closed 98% 1240ms",
+            },
             {"Strategy": "Priority", "Ready": "True", "Eligible": "1/1", "Limited": "False"},
-            {"Message": "fine"},
+            {"Candidates": "sonnet Closed 98% 1240ms", "Message": "fine"},
             id="ModelRoute",
         ),
         pytest.param(

@@ -13,13 +13,14 @@ from droveway.core.events import TOKEN_FIELDS
 from droveway.core.ledger import RouteLedger
 from droveway.core.notes import Note
 from droveway.core.ranking import CandidateView
-from droveway.core.routing import first_objection
+from droveway.core.routing import CIRCUIT_OPEN, first_objection
 from droveway.core.summary import Bucket
 from droveway.core.tally import dollars
 from droveway.core.telemetry import ModelPerformance, TelemetrySummary
 
 ELIGIBLE = "Eligible"
 _MESSAGE = 256  # the schema's
+_SUMMARY = 2048  # likewise
 _MOST_TOKENS = 2**53
 _PICODOLLARS, _PICO_PER_NANO = 10**12, 1000
 _UNKNOWN = (Dialect.ANTHROPIC, Access.GATEWAY)  # of a provider that is not there; it is never chosen
@@ -127,7 +128,24 @@ def route_status(
         conditions=conditions,
         candidates=candidates,
         eligible_summary=f"{eligible}/{len(candidates)}",
+        candidate_summary=", ".join(_in_short(c, now) for c in candidates)[:_SUMMARY],
     )
+
+
+def _in_short(c: CandidateStatus, now: datetime) -> str:
+    """A candidate at a glance."""
+    seen = c.telemetry
+    words = [
+        c.name,
+        c.circuit.state.value,
+        f"{float(seen.success_rate):.0%}" if seen.success_rate is not None else "-",
+        f"{seen.average_latency_milliseconds}ms" if seen.average_latency_milliseconds is not None else "-",
+    ]
+    if c.limited_until_time and c.limited_until_time > now:
+        words.append(f"limited until {c.limited_until_time:%Y-%m-%dT%H:%M:%SZ}")
+    elif not c.eligible and c.reason != CIRCUIT_OPEN:
+        words.append(c.reason)
+    return " ".join(words)
 
 
 def _candidate(

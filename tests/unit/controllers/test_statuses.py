@@ -1,6 +1,7 @@
 """Statuses of routes and providers: what changes a choice is written at once, the rest now and then, nothing twice."""
 
 import base64
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -13,6 +14,7 @@ from droveway.cluster.objects import Key
 from droveway.controllers.providers import ProviderController
 from droveway.controllers.routes import RouteController
 from droveway.controllers.secrets import Sources
+from droveway.core.utilization import Reading
 from helpers.operator import ROUTE, Desk, a_desk
 from helpers.told import after, batch, completion, failure, outage, provider_manifest, verdict
 
@@ -150,6 +152,30 @@ class TestProvider:
         assert office.reason() == "Valid"
         await office.providers.reconcile(ANTHROPIC)
         assert office.desk.api.writes("modelproviders") == 1
+
+    async def test_use_of_a_quota_waits_for_the_floor_unless_it_drains(self) -> None:
+        office = Office()
+
+        async def told(number: int, percent: int) -> None:
+            used = Reading("5h", percent, after(9000), office.desk.now)
+            await office.desk.ledgers.submit(
+                batch(replace(completion(number), at=office.desk.now, utilization=(used,)))
+            )
+
+        await office.providers.reconcile(ANTHROPIC)
+        await told(1, 40)
+        assert await office.providers.reconcile(ANTHROPIC) == after(5)
+        assert office.provider().status.used_summary == ""
+        office.desk.pass_time(1)
+        await told(2, 90)
+        await office.providers.reconcile(ANTHROPIC)
+        assert office.provider().status.used_summary == "5h:90%"
+        office.desk.pass_time(1)
+        await told(3, 91)
+        assert await office.providers.reconcile(ANTHROPIC) == after(6)
+        office.desk.pass_time(4)
+        await office.providers.reconcile(ANTHROPIC)
+        assert office.provider().status.used_summary == "5h:91%"
 
     async def test_a_limit_comes_and_goes(self) -> None:
         office = Office()

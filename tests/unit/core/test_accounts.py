@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from droveway.api.enums import EndClass
+from droveway.core.accountpages import AccountPage, pages_from_json, pages_to_json
 from droveway.core.accounts import Accounts, Signal
+from droveway.core.utilization import Reading
 from droveway.core.verdict import Scope, Verdict
 from helpers.told import NOON, a_provider, after, verdict
 
@@ -148,3 +150,105 @@ def test_the_limit_that_ends_last_is_the_first_that_a_status_names() -> None:
         "weekly limit reached",
         NOON,
     )
+
+
+class TestPages:
+    """What survives a restart."""
+
+    def page_of(self, found: Accounts, at: float = 10) -> dict[str, AccountPage]:
+        return pages_from_json(pages_to_json(found.pages(["a"], after(at))))
+
+    def test_a_restart_changes_nothing(self) -> None:
+        found = accounts(a={"quotaGroup": "g"})
+        opus = Verdict(EndClass.SUBSCRIPTION_LIMIT, after(500), Scope.MODEL, "opus is spent")
+        throttle = verdict(EndClass.RATE_LIMITED)
+        found.take([said(WEEKLY), said(opus, 1, model="opus"), said(throttle, 2, model="x")], after(2))
+        found.learn("a", [Reading("5h", 93, after(600), after(3)), Reading("7d", 10, None, after(3))], after(3))
+        again = accounts(a={"quotaGroup": "g"})
+        again.restore(self.page_of(found))
+        assert self.page_of(again) == self.page_of(found)
+        assert again.limits("a", after(4)) == found.limits("a", after(4))
+        assert again.utilization("a", after(4)) == found.utilization("a", after(4))
+        again.restore(self.page_of(found))
+        assert self.page_of(again) == self.page_of(found), "twice, too"
+
+    def test_what_was_cleared_since_the_status_was_written_stays_cleared(self) -> None:
+        found = accounts(a={})
+        found.take([said(WEEKLY)], NOON)
+        status = {"limits": [limit.to_wire() for limit in found.limits("a", after(1))]}
+        found.take([said(None, 5)], after(5))
+        again = accounts()
+        again.know(a_provider("a", status=status))
+        assert limited(again)
+        again.restore(self.page_of(found))
+        assert not limited(again)
+
+    def test_of_two_pages_the_later_one_is_right_whatever_the_order(self) -> None:
+        found = accounts(a={})
+        found.take([said(WEEKLY)], NOON)
+        earlier = self.page_of(found, 1)
+        found.take([said(None, 5)], after(5))
+        later = self.page_of(found, 6)
+        for order in ((earlier, later), (later, earlier)):
+            again = accounts(a={})
+            for page in order:
+                again.restore(page)
+            assert not limited(again)
+
+    def test_what_was_learnt_after_the_page_stands(self) -> None:
+        found = accounts(a={})
+        page = self.page_of(found, 1)
+        found.take([said(WEEKLY, 5)], after(5))
+        found.restore(page)
+        assert limited(found)
+
+    def test_a_quota_that_is_over_but_unproven_is_still_tried_by_one(self) -> None:
+        found = accounts(a={})
+        found.take([said(verdict(EndClass.RATE_LIMITED, after(5)))], NOON)
+        again = accounts(a={})
+        again.restore(self.page_of(found, 6))
+        assert [again.start("a", "m", after(7)) for _ in range(2)] == [True, False]
+        again.not_started("a", "m", after(7))
+        assert again.start("a", "m", after(8))
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            "[]",
+            "{",
+            '{"k": 7}',
+            '{"k": {}}',
+            '{"k": {"as_of": "2026-11-21T12:00:00", "limits": [], "streak": null, "windows": []}}',
+            '{"k": {"as_of": "2026-11-21T12:00:00Z", "limits": {}, "streak": null, "windows": []}}',
+            '{"k": {"as_of": "2026-11-21T12:00:00Z", "limits": [[{}, "x"]], "streak": null, "windows": []}}',
+            '{"k": {"as_of": "2026-11-21T12:00:00Z", "limits": [], "streak": ["x", "y"], "windows": []}}',
+            '{"k": {"as_of": "2026-11-21T12:00:00Z", "limits": [], "streak": null, "windows": [["5h"]]}}',
+        ],
+    )
+    def test_what_is_no_page_is_refused(self, text: str) -> None:
+        with pytest.raises(ValueError, match=r"."):
+            pages_from_json(text)
+
+
+def test_the_use_of_a_quota_is_one_for_its_whole_group_and_goes_with_it() -> None:
+    found = accounts(a={"quotaGroup": "g"}, b={"quotaGroup": "g"})
+    assert found.learn("a", [Reading("5h", 93, after(600), NOON)], NOON) == {"a", "b"}
+    assert not found.learn("b", [Reading("5h", 93, after(600), after(1))], after(1))
+    assert found.used_percent("b", "m", after(2)) == 93
+    found.forget("a")
+    found.forget("b")
+    found.know(a_provider("b", quotaGroup="g"))
+    assert found.used_percent("b", "m", after(2)) is None
+
+
+def test_use_comes_back_from_the_status_where_there_is_no_page() -> None:
+    window = {
+        "window": "5h",
+        "usedPercent": 93,
+        "resetTime": "2026-11-21T13:00:00Z",
+        "observedTime": "2026-11-21T12:00:00Z",
+    }
+    found = accounts()
+    found.know(a_provider("a", status={"utilization": [window]}))
+    assert found.utilization("a", after(1)) == [Reading("5h", 93, after(3600), NOON)]

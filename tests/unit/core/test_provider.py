@@ -9,7 +9,8 @@ from droveway.api.enums import ConditionType, EndClass
 from droveway.api.v1alpha1 import ModelProvider, ModelProviderStatus
 from droveway.core.accounts import Accounts, Signal
 from droveway.core.conditions import find
-from droveway.core.provider import SecretState, next_change, notes, provider_status
+from droveway.core.provider import SecretState, next_change, notes, provider_status, readings_of, urgent
+from droveway.core.utilization import Reading
 from helpers.told import NOON, a_provider, after, verdict
 
 GOOD = SecretState(frozenset({"apiKey"}), "1")
@@ -102,3 +103,41 @@ def test_looking_again_changes_nothing() -> None:
     second = judge(a_provider("p", status=wire), GOOD, at=30)
     assert second == first
     assert first.conditions[0].last_transition_time == NOON + timedelta(seconds=1)
+
+
+def told(*readings: Reading, at: float = 1, known: ModelProvider | None = None) -> ModelProviderStatus:
+    accounts, provider = Accounts("team"), known or a_provider("p")
+    accounts.know(provider)
+    accounts.learn("p", readings, after(at))
+    return provider_status(provider, GOOD, accounts, after(at), allow_direct_base_url=False)
+
+
+def test_how_much_is_used_is_told_until_the_window_begins_anew() -> None:
+    status = told(Reading("7d", 60, after(90), NOON), Reading("5h", 93, after(60), NOON))
+    assert status.used_summary == "5h:93% 7d:60%"
+    assert readings_of(status) == (Reading("5h", 93, after(60), NOON), Reading("7d", 60, after(90), NOON))
+    assert next_change(status) == after(60)
+    later = told(at=61, known=a_provider("p", status=status.to_wire()))
+    assert later.used_summary == "7d:60%"
+
+
+def test_the_same_use_told_again_is_not_worth_a_write() -> None:
+    first = told(Reading("5h", 93, after(60), NOON))
+    again = told(Reading("5h", 93, after(61), after(5)), at=5, known=a_provider("p", status=first.to_wire()))
+    assert again.utilization == first.utilization
+
+
+@pytest.mark.parametrize(
+    ("used", "at_once"),
+    [(41, False), (89, False), (90, True)],
+    ids=["a little more", "not yet draining", "it drains from now on"],
+)
+def test_use_can_wait_unless_it_changes_a_choice(used: int, at_once: bool) -> None:
+    first = told(Reading("5h", 40, after(60), NOON))
+    then = told(Reading("5h", used, after(60), after(1)), known=a_provider("p", status=first.to_wire()))
+    assert then != first
+    assert urgent(first, then, 90) is at_once
+
+
+def test_a_limit_cannot_wait() -> None:
+    assert urgent(judge(a_provider("p")), judge(a_provider("p"), GOOD, said(EndClass.RATE_LIMITED, 30)), 90)

@@ -11,8 +11,9 @@ from droveway.core.completion import TokenBreakdown
 from droveway.core.conditions import find
 from droveway.core.events import Record
 from droveway.core.ledger import RouteLedger
-from droveway.core.route import candidate_views, next_change, notes, route_status, urgent
 from droveway.core.ranking import CandidateView
+from droveway.core.route import candidate_views, next_change, notes, route_status, urgent
+from droveway.core.utilization import Reading
 from helpers.told import (
     GATEWAY,
     NOON,
@@ -77,6 +78,35 @@ def test_a_quiet_route_is_ready_and_knows_nothing() -> None:
     assert [(c.name, c.eligible, c.reason) for c in status.candidates] == [
         (n, True, "Eligible") for n in ("a", "b", "own")
     ]
+
+
+def test_every_candidate_is_told_at_a_glance() -> None:
+    assert Seen().status().candidate_summary == "a Closed - -, b Closed - -, own Closed - -"
+    told = Seen(
+        completion(1, 1, latency_ms=1240),
+        failure(2, 2, WEEKLY),
+        *(outage(n, n, **B) for n in range(3, 6)),
+        known={name: p for name, p in providers().items() if name != "login"},
+    )
+    assert told.status().candidate_summary == (
+        "a Closed 50% 1240ms limited until 2026-11-21T13:00:00Z, b Open 0% -, own Closed - - ProviderNotFound"
+    )
+
+
+def test_a_quota_that_is_nearly_used_up_is_seen_by_who_chooses() -> None:
+    seen = Seen(known=providers() | {"anthropic": a_provider("anthropic", limits={"drainPercent": 75})})
+    seen.accounts.learn("anthropic", [Reading("5h", 80, after(3600), NOON)], NOON)
+    view = seen.views()["a"]
+    assert (view.used_percent, view.drain_percent) == (80, 75)
+    assert (seen.views()["b"].used_percent, seen.at(3600).views()["a"].used_percent) == (None, None)
+
+
+def test_a_quota_on_trial_is_seen_by_who_chooses() -> None:
+    seen = Seen(failure(1, 1, verdict(EndClass.RATE_LIMITED, after(20)))).at(30)
+    assert seen.views()["a"].recovering_until is None
+    assert seen.accounts.start("anthropic", "sonnet", after(30))
+    assert not seen.accounts.start("anthropic", "sonnet", after(31))
+    assert seen.views()["a"].recovering_until == after(90)
 
 
 def test_what_was_told_is_summed_up() -> None:

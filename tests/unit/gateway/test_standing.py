@@ -12,6 +12,7 @@ from droveway.cluster.objects import Key
 from droveway.core.health import CircuitBreakerConfig
 from droveway.core.limitbook import Limit
 from droveway.core.ranking import CandidateView
+from droveway.core.utilization import Reading
 from droveway.core.verdict import Scope, Verdict
 from droveway.gateway.config import Candidate, Circuit, Config, Provider, Route, Snapshot
 from droveway.gateway.ledger import Call
@@ -241,3 +242,38 @@ def test_slots_follow_the_manifest() -> None:
     world.serve(provider(max_in_flight=3))
     assert slots.limit == 3
     assert world.standing.slots(provider()) is slots
+
+
+FIVE_HOURS = {"anthropic-ratelimit-unified-status": "allowed", "anthropic-ratelimit-unified-5h-utilization": "0.93",
+              "anthropic-ratelimit-unified-5h-reset": str(int((NOW + HOUR).timestamp()))}  # fmt: skip
+
+
+def test_every_answer_tells_how_much_is_used_and_only_news_is_passed_on() -> None:
+    world = World(provider(drain_percent=80))
+    account = world.config.snapshot.providers[A.provider]
+    assert world.view().used_percent is None
+    assert [r.used_percent for r in world.standing.learn(account, FIVE_HOURS, NOW)] == [93]
+    assert not world.standing.learn(account, FIVE_HOURS, NOW + timedelta(seconds=9))
+    assert not world.standing.learn(account, {"content-type": "application/json"}, NOW)
+    assert (world.view().used_percent, world.view().drain_percent) == (93, 80)
+    assert world.view(at=NOW + HOUR).used_percent is None
+
+
+def test_use_that_another_gateway_saw_is_known_from_status() -> None:
+    world = World(provider(utilization=(Reading("5h", 95, NOW + HOUR, NOW),)))
+    assert world.view().used_percent == 95
+    world.serve(provider(utilization=(Reading("5h", 97, NOW + HOUR, NOW + timedelta(seconds=1)),)))
+    assert world.view().used_percent == 97
+    world.serve()
+    world.serve(provider())
+    assert world.view().used_percent is None, "the account was deleted and made anew"
+
+
+def test_one_request_goes_first_when_a_limit_is_over() -> None:
+    world, back = World(), NOW + timedelta(seconds=6)
+    world.ended(spent(NOW + timedelta(seconds=5)))
+    assert world.view(at=back).recovering_until is None
+    assert world.enter(back) is None
+    assert world.view(at=back).recovering_until == back + timedelta(seconds=60)
+    world.ended(SUCCESS, started=back, at=back + timedelta(seconds=1))
+    assert world.view(at=back + timedelta(seconds=2)).recovering_until is None

@@ -145,6 +145,13 @@ class ModelRouteStatus(Wire):
     conditions: Annotated[list[Condition], Field(max_length=8, json_schema_extra=list_map("type"))] = []
     candidates: Annotated[list[CandidateStatus], Field(max_length=16, json_schema_extra=list_map("name"))] = []
     eligible_summary: Annotated[str, Field(max_length=16)] = ""
+    candidate_summary: Annotated[
+        str,
+        Field(
+            max_length=2048,
+            description="Each candidate in a few words: breaker, success rate, latency, and until when it is limited.",
+        ),
+    ] = ""
 
 
 class ModelRoute(Resource):
@@ -159,6 +166,9 @@ class ModelRoute(Resource):
         column("Ready", '.status.conditions[?(@.type=="Ready")].status', "Whether a candidate can be chosen."),
         column("Eligible", ".status.eligibleSummary", "Candidates that can be chosen now, of all."),
         column("Limited", '.status.conditions[?(@.type=="Limited")].status', "Whether a quota of it is spent."),
+        column(
+            "Candidates", ".status.candidateSummary", "Breaker, success rate, latency and limit of each.", priority=1
+        ),
         column("Message", '.status.conditions[?(@.type=="Ready")].message', "What to do.", priority=1),
         AGE,
     )
