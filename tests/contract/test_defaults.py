@@ -15,7 +15,9 @@ pytestmark = [pytest.mark.contract, pytest.mark.timeout(300)]
     [
         pytest.param(AGENT, {"imagePullPolicy": "IfNotPresent"}, id="Agent"),
         pytest.param(
-            PROVIDER, {"access": "Gateway", "maxInFlight": 32, "limits": {"defaultSeconds": 3600}}, id="ModelProvider"
+            PROVIDER,
+            {"access": "Gateway", "maxInFlight": 32, "limits": {"defaultSeconds": 3600, "drainPercent": 90}},
+            id="ModelProvider",
         ),
         pytest.param(
             ROUTE,
