@@ -12,14 +12,13 @@ from typing import Any
 from droveway.api import names
 from droveway.api.enums import Access
 from droveway.api.v1alpha1 import AgentRun, AgentSpec, ModelProviderSpec
-from droveway.api.v1alpha1.agentrun import PromptFrom
 from droveway.core.launch import Launch
 from droveway.core.snapshot import NewAttempt
+from droveway.core.volumes import STREAM_BYTES, claim_name, volumes
 
 Manifest = dict[str, Any]
 
 _USER = 65532
-_STREAM_BYTES = 64 * 2**20
 _GRACE_SECONDS = 30
 _RESTRICTED = {
     "allowPrivilegeEscalation": False,
@@ -76,7 +75,7 @@ def attempt_pod(run: AgentRun, new: NewAttempt, role: Role, settings: PodSetting
         },
         "initContainers": [_setup(run, new, role, settings), _sidecar(run, new, role, settings)],
         "containers": [_agent(run, role)],
-        "volumes": _volumes(run),
+        "volumes": volumes(run),
     }
     if agent.runtime_class_name:
         spec["runtimeClassName"] = agent.runtime_class_name
@@ -110,11 +109,6 @@ def workspace_claim(run: AgentRun) -> Manifest | None:
         },
         "spec": spec,
     }
-
-
-def claim_name(run: AgentRun) -> str:
-    """The same for all attempts; another for a later run of the same name."""
-    return f"{run.metadata.name}-{run.metadata.uid[:5]}-workspace"
 
 
 def owner_reference(run: AgentRun) -> Manifest:
@@ -209,11 +203,19 @@ def _sidecar(run: AgentRun, new: NewAttempt, role: Role, settings: PodSettings) 
             DROVEWAY_MODEL=new.candidate.model,
             DROVEWAY_ACCESS=new.candidate.access,
             DROVEWAY_STALL_SECONDS=str(run.spec.stall_timeout_seconds),
+            **_signatures(role.provider),
         ),
         "volumeMounts": [_mount("stream", names.PATH_STREAM, read_only=True), _mount("sidecar", names.PATH_SIDECAR)],
         "resources": _OURS,
         "securityContext": _RESTRICTED,
     }
+
+
+def _signatures(provider: ModelProviderSpec) -> dict[str, str]:
+    """Behind the gateway it is the gateway that knows them."""
+    if provider.access is not Access.DIRECT or not provider.limits.signatures:
+        return {}
+    return {"DROVEWAY_SIGNATURES": _literal(json.dumps(provider.limits.signatures))}
 
 
 def _agent(run: AgentRun, role: Role) -> Manifest:
@@ -223,7 +225,7 @@ def _agent(run: AgentRun, role: Role) -> Manifest:
         TMPDIR="/tmp",  # noqa: S108 - an emptyDir of the pod
         DROVEWAY_KEY_ENV=" ".join(launch.key_env),
         DROVEWAY_STDIN=launch.stdin or "",
-        DROVEWAY_STREAM_LIMIT_BYTES=str(_STREAM_BYTES),
+        DROVEWAY_STREAM_LIMIT_BYTES=str(STREAM_BYTES),
     )
     taken = {e["name"] for e in env} | set(launch.key_env) | {launch.login_env}
     env += [{"name": name, "value": _literal(value)} for name, value in launch.env]
@@ -262,38 +264,3 @@ def _last_wins(env: list[Manifest]) -> list[Manifest]:
 def _literal(text: str) -> str:
     """The kubelet expands `$(NAME)` in arguments and values; `$$` is its escape for `$`."""
     return text.replace("$(", "$$(")
-
-
-def _volumes(run: AgentRun) -> list[Manifest]:
-    memory = {"medium": "Memory", "sizeLimit": "1Mi"}
-    volumes: list[Manifest] = [
-        {"name": "bin", "emptyDir": {"sizeLimit": "1Mi"}},
-        {"name": "run", "emptyDir": memory},
-        {"name": "sidecar", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}},
-        {"name": "stream", "emptyDir": {"sizeLimit": str(4 * _STREAM_BYTES)}},
-        {"name": "home", "emptyDir": {}},
-        {"name": "tmp", "emptyDir": {}},
-        {"name": "namespace-key", "secret": {"secretName": names.SECRET_NAMESPACE_KEY, "defaultMode": 0o440}},
-        {"name": "workspace"} | _workspace(run),
-    ]
-    if source := run.spec.prompt_from:
-        volumes.append({"name": "prompt"} | _prompt(source))
-    return volumes
-
-
-def _prompt(source: PromptFrom) -> Manifest:
-    if ref := source.config_map_key_ref:
-        return {"configMap": {"name": ref.name, "items": [{"key": ref.key, "path": "prompt"}]}}
-    if ref := source.secret_key_ref:
-        return {"secret": {"secretName": ref.name, "items": [{"key": ref.key, "path": "prompt"}]}}
-    raise ValueError("the schema admits no promptFrom without a source")
-
-
-def _workspace(run: AgentRun) -> Manifest:
-    wanted = run.spec.workspace
-    if wanted.volume:
-        return {"persistentVolumeClaim": {"claimName": claim_name(run)}}
-    if wanted.volume_claim_name:
-        return {"persistentVolumeClaim": {"claimName": wanted.volume_claim_name}}
-    limit = wanted.empty_dir.size_limit if wanted.empty_dir else None
-    return {"emptyDir": {"sizeLimit": limit} if limit else {}}

@@ -1,6 +1,5 @@
 """The status of a ModelProvider."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,6 +11,7 @@ from droveway.api.v1alpha1.modelprovider import LimitStatus, UtilizationStatus
 from droveway.core.accounts import Accounts
 from droveway.core.conditions import with_condition
 from droveway.core.notes import Note
+from droveway.core.signatures import compiled
 from droveway.core.utilization import Reading
 
 _STEADY = timedelta(seconds=1)  # resets of parallel refusals differ by less; not worth a write each
@@ -150,11 +150,10 @@ def _readiness(
 
 
 def _broken_signature(spec: ModelProviderSpec) -> str | None:
-    for number, text in enumerate(spec.limits.signatures):
-        try:
-            re.compile(text)
-        except re.error as error:
-            return f"spec.limits.signatures[{number}] is not a regular expression: {error}; correct it"
+    try:
+        compiled(spec.limits.signatures)
+    except ValueError as error:
+        return str(error)
     return None
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import aiohttp
 
 from droveway.api.enums import EndClass
+from droveway.core.signatures import SEARCHED, spent_by
 from droveway.core.verdict import Scope, Verdict
 from droveway.dialects import Operation, request_headers_to_upstream, response_headers_to_client
 from droveway.gateway.admission import QueueTimeout
@@ -21,7 +22,6 @@ from droveway.gateway.relay import Relay
 from droveway.gateway.standing import Standing
 from droveway.gateway.upstream import Unreachable, Upstream, read_all
 
-_SEARCHED_BYTES = 4096
 CANCELLED = Verdict(EndClass.CANCELLED, None, Scope.REQUEST, "the agent left before the answer was complete")
 
 
@@ -168,9 +168,7 @@ def _outage(reason: str) -> Verdict:
 
 def judge(provider: Provider, verdict: Verdict, body: bytes, now: datetime) -> Verdict:
     """What a refusal means by the provider's own rules: its signatures, and how long its limits last."""
-    text = body[:_SEARCHED_BYTES].decode("utf-8", "replace") if provider.signatures else ""
-    if not verdict.is_limit and any(signature.search(text) for signature in provider.signatures):
-        verdict = Verdict(EndClass.SUBSCRIPTION_LIMIT, None, Scope.QUOTA_GROUP, "matches spec.limits.signatures")
+    verdict = spent_by(provider.signatures, verdict.kind, body[:SEARCHED].decode("utf-8", "replace")) or verdict
     if verdict.kind is EndClass.SUBSCRIPTION_LIMIT and verdict.until is None:
         return replace(verdict, until=now + provider.default_limit)
     return verdict

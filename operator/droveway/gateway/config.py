@@ -1,6 +1,5 @@
 """What the gateway serves: routes, providers and runs as one immutable snapshot, swapped whole when anything changes."""
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -12,6 +11,7 @@ from droveway.cluster.objects import Key
 from droveway.core.health import CircuitBreakerConfig
 from droveway.core.limitbook import Limit
 from droveway.core.provider import readings_of
+from droveway.core.signatures import Signatures, compiled
 from droveway.core.utilization import Reading
 from droveway.core.verdict import Scope
 
@@ -47,7 +47,7 @@ class Provider:
     secret: SecretKey | None = None
     max_in_flight: int = 32
     default_limit: timedelta = timedelta(hours=1)
-    signatures: tuple[re.Pattern[str], ...] = ()
+    signatures: Signatures = ()
     limits: tuple[Limit, ...] = ()
     utilization: tuple[Reading, ...] = ()
     drain_percent: int = 90
@@ -187,7 +187,11 @@ def _by_quota(providers: Iterable[Provider]) -> dict[str, tuple[Limit, ...]]:
 
 
 def provider_of(manifest: dict[str, Any]) -> Provider:
-    """A ModelProvider as the gateway keeps it."""
+    """A ModelProvider as the gateway keeps it.
+
+    Raises:
+        ValueError: it does not fit its schema, or names a pattern that is none.
+    """
     resource = ModelProvider.model_validate(manifest)
     spec, status, meta = resource.spec, resource.status, resource.metadata
     ref = spec.credentials_ref
@@ -211,7 +215,7 @@ def provider_of(manifest: dict[str, Any]) -> Provider:
         secret=SecretKey(meta.namespace, ref.name, ref.key) if ref else None,
         max_in_flight=spec.max_in_flight,
         default_limit=timedelta(seconds=spec.limits.default_seconds),
-        signatures=tuple(re.compile(text, re.IGNORECASE) for text in spec.limits.signatures),
+        signatures=compiled(spec.limits.signatures),
         limits=stated,
         utilization=readings_of(status),
         drain_percent=spec.limits.drain_percent,

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
 from droveway.api.errors import UserMustAct
 from droveway.core.keys import RunIdentity, namespace_key, run_key
@@ -133,7 +132,7 @@ def _snapshot(manifests: list[Manifest]) -> Snapshot:
             if manifest["kind"] == kind:
                 try:
                     yield make(manifest)
-                except (ValidationError, KeyError, TypeError) as error:
+                except (ValueError, KeyError, TypeError) as error:
                     raise UserMustAct(f"{kind} {manifest['metadata']['name']} is not valid: {error}") from error
 
     return Snapshot.of(all_of("ModelRoute", route_of), all_of("ModelProvider", provider_of), all_of("AgentRun", run_of))

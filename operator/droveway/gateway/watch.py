@@ -5,8 +5,6 @@ import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
-
 from droveway.api.errors import TryLater
 from droveway.cluster.client import ApiError, Cluster
 from droveway.cluster.informer import Informer
@@ -76,7 +74,7 @@ class Watch:
         def keep(manifest: dict[str, Any]) -> T | None:
             try:
                 return make(manifest)
-            except (ValidationError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError) as error:
                 log.warning("%s %s is not served: %s", manifest.get("kind"), manifest["metadata"]["name"], error)
                 self._on_error()
                 return None

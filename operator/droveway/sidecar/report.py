@@ -9,6 +9,7 @@ from droveway.api.enums import Access, EndClass
 from droveway.core.completion import CompletionEvent, TokenBreakdown
 from droveway.core.events import TOKEN_FIELDS, Record, RecordKind, record_to_dict
 from droveway.core.redaction import one_line
+from droveway.core.signatures import SEARCHED, spent_by
 from droveway.core.utilization import Reading
 from droveway.core.verdict import Verdict
 from droveway.sidecar.journal import Journal
@@ -18,6 +19,9 @@ RESULT_CHARACTERS = 4097
 """One more than a status holds, so that the operator can tell that it was cut."""
 
 TERMINATION_BYTES = 2048
+
+_STDERR_CHARACTERS = SEARCHED - 512
+"""So much of its end is held against the provider's signatures, after the error that the CLI ended with."""
 
 _OF_THE_PROVIDER = frozenset({EndClass.PROVIDER_OUTAGE, EndClass.AUTH_FAILED})
 
@@ -46,6 +50,7 @@ class Reporter:
         self._verdict: Verdict | None = None
         self._told: dict[str, Reading] = {}
         self._refusal = ""
+        self._stderr = ""
         self._tokens = TokenBreakdown()
         self._cost: float | None = None
         self._completions = 0
@@ -61,6 +66,8 @@ class Reporter:
         """One line, printed at `at`."""
         if line.startswith(_WRAPPER):
             self._refusal = one_line(line)  # an agent may print the same beginning
+        if self._attempt.signatures:
+            self._stderr = f"{self._stderr}\n{line}"[-_STDERR_CHARACTERS:]
         self._parser.feed_stderr(line, at)
 
     def silence(self, at: datetime, *, stalled: bool) -> None:
@@ -69,7 +76,7 @@ class Reporter:
 
     def finish(self, exit_code: int | None, at: datetime) -> Record:
         """The agent has ended. None: nobody knows how."""
-        outcome = self._parser.finish(exit_code, at)
+        outcome = self._by_signatures(self._parser.finish(exit_code, at))
         verdict = self._verdict_of(outcome)
         self._take(outcome.events, verdict)
         refusal = self._refusal if exit_code == _REFUSED else ""
@@ -109,6 +116,12 @@ class Reporter:
                 self._append(record)
             else:
                 self._count(record)
+
+    def _by_signatures(self, outcome: Outcome) -> Outcome:
+        """The outcome by the provider's own words for a spent quota."""
+        said = f"{outcome.message}{self._stderr}"
+        limit = spent_by(self._attempt.signatures, outcome.end_class, said)
+        return replace(outcome, end_class=limit.kind, limit=limit) if limit else outcome
 
     def _verdict_of(self, outcome: Outcome) -> Verdict | None:
         """What the end says of the provider; also when only stderr or the exit code told it."""

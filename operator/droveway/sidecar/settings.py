@@ -1,5 +1,6 @@
 """What the operator tells the containers of an attempt through their environment, and where their files are."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 from droveway.api import names
 from droveway.api.enums import Access, Cli
 from droveway.api.errors import Bug
+from droveway.core.signatures import Signatures, compiled
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,7 @@ class Attempt:
         access: only for `Direct` is the sidecar the source that counts completions.
         stall_seconds: silence that is a stall; 0: none is.
         operator_url: `http://host:port`, without a path.
+        signatures: the provider's own words for a spent quota; only for `Direct`.
     """
 
     namespace: str
@@ -32,6 +35,7 @@ class Attempt:
     access: Access
     stall_seconds: float
     operator_url: str
+    signatures: Signatures = ()
 
     @property
     def source(self) -> str:
@@ -59,6 +63,7 @@ class Attempt:
                 access=Access(env["DROVEWAY_ACCESS"]),
                 stall_seconds=float(env.get("DROVEWAY_STALL_SECONDS") or 0),
                 operator_url=env["DROVEWAY_OPERATOR_URL"],
+                signatures=compiled(json.loads(env.get("DROVEWAY_SIGNATURES") or "[]")),
             )
         except KeyError as error:
             raise Bug(

@@ -130,6 +130,25 @@ def test_a_subscription_login_is_given_to_the_official_cli_alone() -> None:
     assert DIRECT.access is Access.DIRECT
 
 
+@pytest.mark.parametrize(
+    ("provider", "told"),
+    [
+        pytest.param(DIRECT, ["weekly cap", "$$(HOME) is full"], id="Direct: the sidecar applies them"),
+        pytest.param(GATEWAY, None, id="Gateway: the gateway does"),
+    ],
+)
+def test_who_applies_a_providers_signatures(provider: ModelProviderSpec, told: list[str] | None) -> None:
+    limits = provider.limits.model_copy(update={"signatures": ["weekly cap", "$(HOME) is full"]})
+    pod = pod_of(provider=provider.model_copy(update={"limits": limits}))
+    env = {e["name"]: e["value"] for e in containers(pod)["sidecar"]["env"]}
+    assert json.loads(env.get("DROVEWAY_SIGNATURES", "null")) == told
+    assert "DROVEWAY_SIGNATURES" not in {e["name"] for e in containers(pod)["agent"]["env"]}
+
+
+def test_a_direct_provider_without_signatures_has_none_to_apply() -> None:
+    assert "DROVEWAY_SIGNATURES" not in {e["name"] for e in containers(pod_of(provider=DIRECT))["sidecar"]["env"]}
+
+
 def test_the_prompt_is_not_expanded_by_the_kubelet() -> None:
     assert containers(pod_of())["agent"]["args"] == ["claude", "-p", "fix $$(HOME)"]
 

@@ -86,6 +86,11 @@ async def test_everything_is_served(folder: Path) -> None:
             "ModelRoute x is not valid",
             id="empty route",
         ),
+        pytest.param(
+            "kind: ModelProvider\nmetadata: {name: x}\nspec: {dialect: Anthropic, limits: {signatures: ['a(b']}}",
+            r"ModelProvider x is not valid: spec.limits.signatures\[0\]",
+            id="no pattern",
+        ),
         pytest.param("kind: Secret\nmetadata: {name: x}\ndata: {a: '%'}", "base64", id="no base64"),
         pytest.param("kind: Secret\nmetadata: {}", "no metadata.name", id="no name"),
     ],

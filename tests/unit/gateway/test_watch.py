@@ -121,11 +121,22 @@ async def test_a_run_lives_until_it_is_finished_deleted_or_replaced() -> None:
         assert find("uid-second") is None
 
 
-async def test_what_cannot_be_read_is_not_served_and_counted() -> None:
+ODD = {**PROVIDER["spec"], "limits": {"signatures": [r"\pL+ spent"]}}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        pytest.param(made("ModelRoute", "odd", {"candidates": [{"name": "no provider"}]}), id="against the schema"),
+        pytest.param(made("ModelProvider", "odd", ODD), id="a pattern that only admission understands"),
+    ],
+)
+async def test_what_cannot_be_read_is_not_served_and_counted(odd: Manifest) -> None:
     server = ApiServer(PROVIDER, ROUTE, RUN)
     async with watching(server) as seen:
-        await server.tell("ADDED", made("ModelRoute", "odd", {"candidates": [{"name": "no provider"}]}))
-        assert (set(seen.config.snapshot.routes), seen.errors) == ({Key("ns", "main")}, 1)
+        await server.tell("ADDED", odd)
+        served = set(seen.config.snapshot.routes), set(seen.config.snapshot.providers)
+        assert (*served, seen.errors) == ({Key("ns", "main")}, {Key("ns", "a")}, 1)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from droveway.api.enums import EndClass
+from droveway.api.errors import Bug
 from droveway.core.events import Record, RecordKind, record_from_dict, record_to_dict
 from droveway.core.verdict import Verdict
 from droveway.sidecar import journal
@@ -86,6 +87,54 @@ def test_what_only_stderr_said_of_the_provider_is_a_verdict_too(desk: Desk, stde
     desk.reporter.stderr(stderr, NOON)
     final = desk.reporter.finish(1, NOON)
     assert [r.verdict.kind for r in (*desk.completions, final) if r.verdict] == [end_class] * 2
+
+
+class TestSignatures:
+    """`spec.limits.signatures` of a Direct provider."""
+
+    @pytest.fixture
+    def signed(self, tmp_path: Path) -> Desk:
+        return Desk(tmp_path / "journal", DROVEWAY_SIGNATURES='["weekly cap"]')
+
+    def test_stderr_of_a_failed_run_in_the_providers_words_is_a_limit(self, signed: Desk) -> None:
+        signed.reads(json.dumps({"type": "step_start", "sessionID": "session-1"}))
+        signed.reporter.stderr("warning: the Weekly Cap is gone", NOON)
+        signed.reporter.stderr("bye", NOON)
+        final = signed.reporter.finish(1, NOON)
+        assert (final.success, final.end_class) == (False, EndClass.SUBSCRIPTION_LIMIT)
+        (failed,) = signed.completions
+        assert failed.verdict == final.verdict
+        assert final.verdict
+        assert (final.verdict.kind, final.verdict.until) == (EndClass.SUBSCRIPTION_LIMIT, None)
+
+    def test_so_is_the_error_that_it_ended_with(self, signed: Desk) -> None:
+        error = {"name": "APIError", "data": {"message": "weekly cap", "statusCode": 400}}
+        signed.reads(json.dumps({"type": "error", "sessionID": "session-1", "error": error}))
+        assert signed.reporter.finish(1, NOON).end_class is EndClass.SUBSCRIPTION_LIMIT
+
+    def test_r_l1_a_run_that_ended_well_is_not_searched(self, signed: Desk) -> None:
+        signed.reads(step(1, reason="stop"))
+        signed.reporter.stderr("weekly cap", NOON)
+        assert signed.reporter.finish(0, NOON).end_class is EndClass.SUCCEEDED
+
+    def test_r_p10_nor_are_the_agents_own_words(self, signed: Desk) -> None:
+        signed.reads(said("I raised the weekly cap"), step(1, reason="stop"))
+        assert signed.reporter.finish(3, NOON).end_class is EndClass.AGENT_FAILED
+
+    def test_r_l2_an_outage_stays_one(self, signed: Desk) -> None:
+        signed.reads(json.dumps({"type": "step_start", "sessionID": "session-1"}))
+        signed.reporter.stderr("HTTP 503 Service Unavailable: weekly cap", NOON)
+        assert signed.reporter.finish(1, NOON).end_class is EndClass.PROVIDER_OUTAGE
+
+    def test_only_the_end_of_a_long_stderr_is_searched(self, signed: Desk) -> None:
+        signed.reporter.stderr("weekly cap", NOON)
+        for _ in range(64):
+            signed.reporter.stderr("." * 64, NOON)
+        assert signed.reporter.finish(1, NOON).end_class is EndClass.AGENT_FAILED
+
+    def test_a_pattern_that_is_none_is_a_bug_of_the_operator(self) -> None:
+        with pytest.raises(Bug, match=r"signatures\[0\] is not a regular expression"):
+            Attempt.from_env(ENV | {"DROVEWAY_SIGNATURES": '["(ope"]'})
 
 
 def test_an_agents_own_failure_is_no_verdict(desk: Desk) -> None:

@@ -60,7 +60,8 @@ class Limits(Wire):
         Field(
             max_length=16,
             json_schema_extra=ATOMIC,
-            description="Extra regular expressions over error texts; a match is a subscription limit.",
+            description="Extra regular expressions over the first 4 KiB of a refusal (Direct: over the error that a CLI "
+            "ended with, and the end of its stderr). A match is a subscription limit, unless a status or a code says more.",
         ),
     ] = []
 
