@@ -682,3 +682,27 @@ def test_r_c28_a_timeout_of_the_provider_s_is_an_outage_and_no_timeout_of_ours(s
     ends = {cli: play(cli, line, exit_code=exit_code)[0].end_class for cli, line in told.items()}
 
     assert ends == dict.fromkeys(told, EndClass.PROVIDER_OUTAGE)
+
+
+@pytest.mark.parametrize(("status", "end"), [(503, EndClass.PROVIDER_OUTAGE), (429, EndClass.SUBSCRIPTION_LIMIT)])
+def test_r_l2_a_status_says_more_than_the_words_beside_it(status: int, end: EndClass) -> None:
+    said = {"message": "usage limit reached", "statusCode": status}
+
+    assert play("opencode", {"type": "error", "error": {"data": said}}, exit_code=1)[0].end_class is end
+
+
+@pytest.mark.parametrize(
+    ("cli", "line"),
+    [
+        ("claude", {"type": "system", "subtype": "init", "model": "<synthetic>"}),
+        ("claude", claude_result(modelUsage={"<synthetic>": {"inputTokens": 10}})),
+        ("qwen", {"type": "system", "model": "<synthetic>"}),
+        ("pi", {"type": "turn_end", "message": {"model": "<synthetic>", "stopReason": "stop"}}),
+        ("copilot", {"type": "assistant.message", "data": {"model": "<synthetic>"}}),
+    ],
+)
+def test_r_c11_no_model_is_called_synthetic(cli: str, line: dict[str, Any]) -> None:
+    outcome, events = play(cli, line, exit_code=1)
+
+    assert outcome.model == ""
+    assert {e.model for e in events} == {""}

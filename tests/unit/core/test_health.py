@@ -399,6 +399,13 @@ class TestHistory:
         assert found.success_rate(NOW + age * SECOND) == 1 - counts
         assert len(found) == counts  # R-C13
 
+    def test_r_h1_what_is_exactly_as_old_as_the_window_outlives_what_is_older(self) -> None:
+        found = HealthHistory(9, 60 * SECOND)
+        found.record(HEALTHY, NOW - SECOND)
+        found.record(UNHEALTHY, NOW)
+        assert found.success_rate(NOW + 60 * SECOND) == 0.0
+        assert len(found) == 1
+
     def test_any_window_works(self) -> None:
         assert history(UNHEALTHY, window=timedelta.max).success_rate(NOW) == 0.0
 

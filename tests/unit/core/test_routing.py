@@ -66,6 +66,13 @@ def test_strategies(strategy: str, views: tuple[CandidateView, ...], best: str) 
     assert chosen(*views, strategy=Strategy(strategy)) == best
 
 
+@pytest.mark.parametrize(
+    ("succeeded", "samples", "expected"), [(0, 0, 1 / 2), (1, 1, 2 / 3), (0, 1, 1 / 3), (8, 8, 0.9)]
+)
+def test_r_t13_no_data_is_one_half_and_few_data_say_little(succeeded: int, samples: int, expected: float) -> None:
+    assert candidate("a", succeeded=succeeded, samples=samples).expected_success == pytest.approx(expected)
+
+
 def test_unknown_numbers_are_neutral_not_free_and_not_last() -> None:
     views = (candidate("fast", latency_ms=100.0), candidate("unknown"), candidate("slow", latency_ms=900.0))
     assert order(*views, strategy=Strategy.LOWEST_LATENCY) == ["fast", "unknown", "slow"]

@@ -1,5 +1,6 @@
 """The rolling telemetry: the reference's own seven tests, then every rule that differs from it."""
 
+import json
 import math
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -502,8 +503,6 @@ def _reference(**changes: Any) -> TelemetrySummary:
         "subscription_limit_expires_at": None,
         **times,
     }
-    import json  # noqa: PLC0415 - only here
-
     whole = {
         "id": "telemetry_summary",
         "model_performances": [row],
@@ -589,6 +588,14 @@ class TestForeignData:
         broken = replace(summary, models={MODEL: (replace(summary.models[MODEL][0], **change),)})
         with pytest.raises(ValueError, match=r"."):
             TelemetrySummary.from_json(broken.to_json())
+
+    @pytest.mark.parametrize("version", [0, 2, 1.5, "1", None, True])
+    def test_r_c12_a_whole_summary_of_another_version_is_refused(self, version: object) -> None:
+        whole = store_with(done()).export_summary(NOW).to_json()
+        other = json.dumps(json.loads(whole) | {"schema_version": version}).encode()
+        assert TelemetrySummary.from_json(whole).models
+        with pytest.raises(ValueError, match="a newer release may have written it"):
+            TelemetrySummary.from_json(other)
 
     def test_odd_names_survive(self) -> None:
         odd = '\ud800 "\n' + "ü" * 10
