@@ -155,6 +155,12 @@ def test_windows_of_a_claude_subscription(headers: dict[str, Any], expected: tup
     assert classify("Anthropic", 429, {"type": "rate_limit_error"}, sent) == expected
 
 
+@pytest.mark.parametrize("overall", ["allowed", "allowed_warning"])
+def test_a_subscription_that_allows_is_throttled_whatever_the_words_say(overall: str) -> None:
+    said, headers = "You've hit your usage limit", {UNIFIED + "status": overall, UNIFIED + "7d_opus-status": "rejected"}
+    assert classify("Anthropic", 429, said, headers) == (RATE, 60)
+
+
 def test_a_rejected_subscription_without_any_time_lasts_an_hour() -> None:
     assert classify("Anthropic", 429, headers={UNIFIED + "status": "rejected"}) == (SUBSCRIPTION, 3600)
 
