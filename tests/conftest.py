@@ -2,10 +2,18 @@
 
 import signal
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# `make mutate` runs the tests a few thousand times (hack/mutate.py): few examples, and the same ones for every mutant.
-settings.register_profile("mutation", max_examples=15, derandomize=True, database=None, deadline=None)
+# `make mutate` runs the tests a few thousand times, several times in one process, and slowly: few examples, and the same ones
+# for every mutant.
+settings.register_profile(
+    "mutation",
+    max_examples=15,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
 
 # Whoever starts the tests in the background (`&`, nohup) has them inherit ignored signals, and a shell cannot trap what was
 # ignored when it started. The processes under test are to find signals as a container's first process does.
