@@ -370,6 +370,17 @@ class TestBreakers:
         tell(ledger, outage(5, 5))
         assert not ledger.breakers.allows("a", after(10))
 
+    def test_s1_03_each_number_of_the_manifest_counts(self) -> None:
+        rules = {"failureThreshold": 1, "cooldownSeconds": 7, "successThreshold": 2, "halfOpenMaxProbes": 3}
+        ledger = a_ledger(circuitBreaker=rules)
+        tell(ledger, outage(1, 1), at=1)
+        assert ledger.breakers.until("a", after(2)) == after(8)
+        assert [ledger.breakers.start("a", after(8)) for _ in range(4)] == [True, True, True, False]
+        tell(ledger, completion(2, 9, started_at=after(8)), at=9)
+        assert ledger.breakers.status("a", after(9)).state == "HalfOpen"
+        tell(ledger, completion(3, 10, started_at=after(8)), at=10)
+        assert ledger.breakers.status("a", after(10)).state == "Closed"
+
     def test_another_model_under_the_same_name_starts_closed(self) -> None:
         ledger = a_ledger()
         tell(ledger, *(outage(n, n) for n in range(1, 4)))
