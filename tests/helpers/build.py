@@ -9,6 +9,8 @@ from typing import Any
 
 from droveway.api.enums import Access, Dialect, EndClass
 from droveway.api.v1alpha1 import AgentRun, AgentRunStatus, ModelRoute
+from droveway.api.v1alpha1.agentrun import AttemptUsage
+from droveway.api.v1alpha1.modelroute import TokensStatus
 from droveway.core.events import Record, RecordKind
 from droveway.core.facts import AttemptFacts, RunFacts
 from droveway.core.podview import PodView
@@ -67,11 +69,12 @@ class RunBuilder:
     def without_pods(self) -> RunBuilder:
         return replace(self, pods=())
 
-    def told(self, attempt: int | None = None, **facts: Any) -> RunBuilder:
+    def told(self, attempt: int | None = None, *, completions: int = 0, tokens: int = 0, **facts: Any) -> RunBuilder:
         """What events told: about an attempt when its number is given, else about the run."""
         if attempt is None:
             return replace(self, facts=replace(self.facts, **facts))
-        attempts = {**self.facts.attempts, attempt: AttemptFacts(**facts)}
+        usage = AttemptUsage(completions=completions, tokens=TokensStatus(total=tokens))
+        attempts = {**self.facts.attempts, attempt: AttemptFacts(usage=usage, **facts)}
         return replace(self, facts=replace(self.facts, attempts=attempts))
 
     def build(self) -> Snapshot:

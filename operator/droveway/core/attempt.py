@@ -59,7 +59,9 @@ def _judge(draft: Draft, attempt: Attempt, pod: PodView, facts: AttemptFacts) ->
 
 def _lags(final: Record | None, facts: AttemptFacts) -> bool:
     """Whether less was counted than the agent says it used."""
-    return final is not None and (final.completions > facts.completions or final.tokens.total > facts.tokens)
+    return final is not None and (
+        final.completions > facts.usage.completions or final.tokens.total > facts.usage.tokens.total
+    )
 
 
 def _settled_at(ended: datetime, listening_since: datetime | None) -> datetime:

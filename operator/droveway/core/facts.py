@@ -6,6 +6,7 @@ from datetime import datetime
 
 from droveway.api.enums import EndClass
 from droveway.api.v1alpha1 import Usage
+from droveway.api.v1alpha1.agentrun import AttemptUsage
 from droveway.core.verdict import Verdict
 
 
@@ -18,8 +19,7 @@ class AttemptFacts:
         reported: what the CLI itself said (its own limit, refused login, outage).
         stalled: the agent has printed nothing for the stall timeout.
         final: the sidecar saw the agent end; then `exit_code`, `end_class` and `message` are its account.
-        completions, tokens: upstream calls that were counted for it, and their tokens in all: by gateways, for a Direct
-            candidate by the sidecar.
+        usage: the upstream calls that were counted for it: by gateways, for a Direct candidate by the sidecar.
     """
 
     exhausted: Verdict | None = None
@@ -29,8 +29,7 @@ class AttemptFacts:
     exit_code: int | None = None
     end_class: EndClass | None = None
     message: str = ""
-    completions: int = 0
-    tokens: int = 0
+    usage: AttemptUsage = field(default_factory=AttemptUsage)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from droveway.api.enums import Reason
 from droveway.api.v1alpha1 import Attempt
 from droveway.api.v1alpha1.agentrun import Rejection, Reroute, Result, RouteChoice
 from droveway.core.draft import MESSAGE, Draft
+from droveway.core.facts import RunFacts
 from droveway.core.podview import PodView
 
 _KEPT = 10  # attempts and reroutes in status
@@ -49,7 +50,7 @@ def learn(draft: Draft) -> None:
     """Takes over what events have told."""
     facts = draft.seen.facts
     if facts.usage.completions or facts.usage.by_model:
-        draft.update(usage=facts.usage)
+        draft.update(usage=facts.usage, attempts=[_with_usage(a, facts) for a in draft.status.attempts])
     if facts.session_id:
         draft.update(session_id=facts.session_id[:MESSAGE])
     if facts.result:
@@ -61,6 +62,13 @@ def learn(draft: Draft) -> None:
         if _is_news(draft, seen):
             record_reroute(draft, seen)
     _follow_requests(draft)
+
+
+def _with_usage(attempt: Attempt, facts: RunFacts) -> Attempt:
+    known = facts.attempts.get(attempt.number)
+    if known is None or not known.usage.completions or known.usage == attempt.usage:
+        return attempt
+    return attempt.model_copy(update={"usage": known.usage})
 
 
 def _is_news(draft: Draft, move: Reroute) -> bool:

@@ -72,7 +72,11 @@ def _finish(draft: Draft, end_class: EndClass, reason: str, message: str) -> Pla
 def _quiet_usage(plan: Plan, seen: Snapshot, now: datetime) -> Plan:
     """Usage alone is not worth a write each time it grows."""
     old = seen.run.status
-    same = plan.status.model_copy(update={"usage": old.usage, "session_id": old.session_id, "result": old.result})
+    used = {a.number: a.usage for a in old.attempts}
+    attempts = [a.model_copy(update={"usage": used.get(a.number)}) for a in plan.status.attempts]
+    same = plan.status.model_copy(
+        update={"usage": old.usage, "session_id": old.session_id, "result": old.result, "attempts": attempts}
+    )
     if same != old or plan.status == old or not old.usage.completions:
         return plan
     due = (seen.written_at or now - _USAGE_FLOOR) + _USAGE_FLOOR

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from droveway.api.enums import EndClass
 from droveway.api.v1alpha1 import Usage
-from droveway.api.v1alpha1.agentrun import ModelUsage
+from droveway.api.v1alpha1.agentrun import AttemptUsage, ModelUsage
 from droveway.api.v1alpha1.modelroute import TokensStatus
 from droveway.core.completion import TokenBreakdown
 from droveway.core.events import TOKEN_FIELDS, Record
@@ -77,8 +77,12 @@ class AttemptTally:
             self.exit_code,
             self.end_class,
             self.message,
-            self.counted.completions,
-            self.counted.tokens[0],
+            AttemptUsage(
+                tokens=_tokens_status(self.counted.tokens),
+                cost_usd=dollars(self.counted.cost),
+                completions=self.counted.completions,
+                failures=self.counted.failures,
+            ),
         )
 
     def to_data(self) -> dict[str, Any]:

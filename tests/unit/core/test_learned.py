@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from droveway.api.v1alpha1 import AgentRunStatus, Usage
-from droveway.api.v1alpha1.agentrun import Rejection, Reroute, Result, RouteChoice
+from droveway.api.v1alpha1.agentrun import AttemptUsage, Rejection, Reroute, Result, RouteChoice
+from droveway.api.v1alpha1.modelroute import TokensStatus
 from droveway.core.facts import RequestReroute
 from droveway.core.notes import Note
 from droveway.core.run import decide
@@ -110,3 +111,15 @@ def test_a_long_result_is_cut_and_says_so(length: int, kept: int, truncated: boo
 
     assert status.result
     assert (len(status.result.text), status.result.truncated, len(status.session_id)) == (kept, truncated, 256)
+
+
+def test_each_attempt_says_what_it_used() -> None:
+    seen = started().told(usage=Usage(completions=3)).told(1, completions=3, tokens=60)
+    (attempt,) = decide(seen.build(), after(1)).status.attempts
+    assert attempt.usage == AttemptUsage(completions=3, tokens=TokensStatus(total=60))
+
+
+def test_an_attempt_of_which_nothing_was_counted_says_nothing() -> None:
+    seen = started().told(usage=Usage(completions=3)).told(2, completions=3)
+    (attempt,) = decide(seen.build(), after(1)).status.attempts
+    assert attempt.usage is None

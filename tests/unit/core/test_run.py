@@ -534,6 +534,12 @@ def test_usage_alone_is_written_at_most_every_ten_seconds() -> None:
     assert decide(more.build(), after(5)).wake_at == after(11)
     assert decide(more.build(), after(11)).status.usage.completions == 2
 
+    of_the_attempt = more.told(1, completions=2)
+    assert decide(of_the_attempt.build(), after(5)).status == first.status
+    used = decide(of_the_attempt.build(), after(11)).status.attempts[0].usage
+    assert used is not None
+    assert used.completions == 2
+
 
 @pytest.mark.parametrize(
     ("code", "ttl", "field"),

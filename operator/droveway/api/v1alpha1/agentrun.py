@@ -203,6 +203,15 @@ class Reroute(Wire):
     reason: Message
 
 
+class AttemptUsage(Wire):
+    """What one attempt used."""
+
+    tokens: TokensStatus = TokensStatus()
+    cost_usd: Decimal | None = None
+    completions: Count = 0
+    failures: Count = 0
+
+
 class Attempt(Wire):
     """One pod of the run."""
 
@@ -220,6 +229,7 @@ class Attempt(Wire):
         EndClass | None, Field(alias="class", description="Set without endTime: it is being ended.")
     ] = None
     message: Message = ""
+    usage: Annotated[AttemptUsage | None, Field(description="Empty while no completion of it was counted.")] = None
 
 
 class Result(Wire):
