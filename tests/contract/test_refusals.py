@@ -141,6 +141,13 @@ ROUTES = [
         "greater than or equal to 60",
         "a window too short to say anything",
     ),
+    bad(
+        ROUTE,
+        {"spec.telemetry.windowSeconds": 604_801},
+        "spec.telemetry.windowSeconds",
+        "less than or equal to 604800",
+        "a window of more than a week",
+    ),
 ]
 
 RUNS = [
