@@ -107,7 +107,7 @@ class Preference:
 def rank(eligible: Sequence[CandidateView], prefer: Preference, now: datetime) -> tuple[Ranked, ...]:
     """The eligible candidates, given in the order of the route's list, best first."""
     neutral = _neutral(eligible, prefer.strategy)
-    ranked = [Ranked(c, _score(c, prefer, neutral), _held_back(c, prefer, now)) for c in eligible]
+    ranked = [Ranked(c, _score(c, prefer, neutral), held_back(c, prefer, now)) for c in eligible]
     free = [r for r in ranked if not r.held_back] or ranked
     best = min((r.score for r in free), default=inf)
     return tuple(sorted(ranked, key=lambda r: _place(r, prefer, best)))
@@ -116,7 +116,7 @@ def rank(eligible: Sequence[CandidateView], prefer: Preference, now: datetime) -
 def numbers(ranked: Ranked, strategy: Strategy) -> str:
     """What placed a candidate, for people."""
     c, success = ranked.candidate, f"{ranked.candidate.expected_success:.0%} expected success"
-    held = f"; {_WORDS[ranked.held_back].format(c)}" if ranked.held_back else ""
+    held = f"; {in_words(c, ranked.held_back)}" if ranked.held_back else ""
     match strategy:
         case Strategy.PRIORITY:
             return f"priority {c.priority}{held}"
@@ -133,6 +133,11 @@ _WORDS = {
     RECOVERING: "has just come back from a limit, one tries it first",
     JUST_FAILED: "its outage ended the last attempt",
 }
+
+
+def in_words(c: CandidateView, reason: str) -> str:
+    """Why a candidate is held back, for people."""
+    return _WORDS[reason].format(c)
 
 
 def _known(value: float | None, form: str) -> str:
@@ -171,8 +176,8 @@ def _draw(c: CandidateView, key: str) -> float:
     return -log((int.from_bytes(digest[:8], "big") + 1) / 2**64) / c.weight
 
 
-def _held_back(c: CandidateView, prefer: Preference, now: datetime) -> str:
-    """Why a candidate should get no new work while another one can do it."""
+def held_back(c: CandidateView, prefer: Preference, now: datetime) -> str:
+    """Why a candidate should get no new work while another one can do it; "" when it may."""
     if c.name == prefer.failed:
         return JUST_FAILED
     if c.recovering_until and c.recovering_until > now:

@@ -12,7 +12,7 @@ from droveway.core.conditions import find, with_condition
 from droveway.core.events import TOKEN_FIELDS
 from droveway.core.ledger import RouteLedger
 from droveway.core.notes import Note
-from droveway.core.ranking import CandidateView
+from droveway.core.ranking import CandidateView, Preference, held_back, in_words
 from droveway.core.routing import CIRCUIT_OPEN, first_objection
 from droveway.core.summary import Bucket
 from droveway.core.tally import dollars
@@ -143,7 +143,7 @@ def _in_short(c: CandidateStatus, now: datetime) -> str:
     ]
     if c.limited_until_time and c.limited_until_time > now:
         words.append(f"limited until {c.limited_until_time:%Y-%m-%dT%H:%M:%SZ}")
-    elif not c.eligible and c.reason != CIRCUIT_OPEN:
+    elif c.reason not in (ELIGIBLE, CIRCUIT_OPEN):
         words.append(c.reason)
     return " ".join(words)
 
@@ -151,12 +151,13 @@ def _in_short(c: CandidateStatus, now: datetime) -> str:
 def _candidate(
     line: Candidate, view: CandidateView, ledger: RouteLedger, summary: TelemetrySummary, now: datetime
 ) -> CandidateStatus:
-    objection = first_objection(view, now)
+    objection, held = first_objection(view, now), held_back(view, Preference(), now)
+    message = objection.message if objection else in_words(view, held) if held else ""
     return CandidateStatus(
         name=line.name,
         eligible=objection is None,
-        reason=objection.reason if objection else ELIGIBLE,
-        message=objection.message[:_MESSAGE] if objection else "",
+        reason=objection.reason if objection else held or ELIGIBLE,
+        message=message[:_MESSAGE],
         circuit=ledger.breakers.status(line.name, now),
         limited_until_time=view.limited_until,
         telemetry=telemetry_status(performance(ledger, line, now), _in_window(summary, line)),
@@ -205,7 +206,7 @@ def next_change(
     route: ModelRoute, views: Iterable[CandidateView], status: ModelRouteStatus, now: datetime
 ) -> datetime | None:
     """When the status changes by itself: a reset, a breaker, telemetry that turns stale or leaves the window."""
-    moments = [moment for view in views for moment in (view.limited_until, view.circuit_until)]
+    moments = [m for view in views for m in (view.limited_until, view.circuit_until, view.recovering_until)]
     for candidate in status.candidates:
         if last := candidate.telemetry.last_event_time:
             spans = (route.spec.telemetry.stale_seconds, route.spec.telemetry.window_seconds)

@@ -98,6 +98,10 @@ def test_a_quota_that_is_nearly_used_up_is_seen_by_who_chooses() -> None:
     seen.accounts.learn("anthropic", [Reading("5h", 80, after(3600), NOON)], NOON)
     view = seen.views()["a"]
     assert (view.used_percent, view.drain_percent) == (80, 75)
+    drained = seen.status().candidates[0]
+    assert (drained.eligible, drained.reason) == (True, "Draining")
+    assert drained.message == "takes no new session, 80 % of its quota is used"
+    assert seen.status().candidate_summary.startswith("a Closed - - Draining,")
     assert (seen.views()["b"].used_percent, seen.at(3600).views()["a"].used_percent) == (None, None)
 
 
@@ -107,6 +111,8 @@ def test_a_quota_on_trial_is_seen_by_who_chooses() -> None:
     assert seen.accounts.start("anthropic", "sonnet", after(30))
     assert not seen.accounts.start("anthropic", "sonnet", after(31))
     assert seen.views()["a"].recovering_until == after(90)
+    assert (seen.status().candidates[0].eligible, seen.status().candidates[0].reason) == (True, "Recovering")
+    assert seen.wakes() == after(90)
 
 
 def test_what_was_told_is_summed_up() -> None:
