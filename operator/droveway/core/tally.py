@@ -24,7 +24,7 @@ _SOURCES: dict[frozenset[str], Literal["Unknown", "PriceList", "Agent", "Mixed"]
 }
 _REROUTES = 10  # as many as a status keeps
 _MODELS = 16
-_MOST = 2**53  # what a JSON number holds exactly
+_MOST = 2**53 - 1  # what a JSON number holds exactly; the bound of the schema
 
 
 @dataclass(slots=True)

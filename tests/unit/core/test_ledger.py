@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from droveway.api.enums import Access, EndClass
 from droveway.api.v1alpha1 import Usage
+from droveway.core.accounts import Signal
 from droveway.core.completion import TokenBreakdown
 from droveway.core.events import Record, RecordKind
 from droveway.core.facts import RunFacts
@@ -158,8 +159,10 @@ class TestOneCountingSource:
         )
         tell(ledger, said, source=SIDECAR)
         assert ledger.facts(UID).usage.tokens.total == 200
+        assert (ledger.runs(), ledger.name_of(UID)) == ({UID: "fix-login"}, "fix-login")
         assert ledger.forget(UID) == 50
         assert ledger.facts(UID) == RunFacts()
+        assert (ledger.forget(UID), ledger.name_of(UID)) == (0, "")
 
     def test_the_final_record_makes_up_for_what_never_arrived(self) -> None:
         ledger = a_ledger()
@@ -284,6 +287,8 @@ class TestSidecar:
         facts = ledger.facts(UID)
         seen = facts.attempts[1]
         assert (facts.session_id, facts.result) == ("s-1", "half of it")
+        tell(ledger, report(2, final=True), source=SIDECAR)
+        assert ledger.facts(UID).attempts[1].message == ""
         assert (seen.final, seen.exit_code, seen.end_class, seen.message, seen.reported) == (
             True,
             1,
@@ -303,6 +308,10 @@ class TestSidecar:
             source=SIDECAR,
         )
         assert [s.verdict for s in changes.signals] == [limited]
+
+    def test_a_limit_that_the_cli_only_reports_is_the_accounts_as_well(self) -> None:
+        changes = tell(a_ledger(), report(1, 3, verdict=LIMIT), source=SIDECAR)
+        assert changes.signals == [Signal("login", "opus", LIMIT, after(3), after(3), "sidecar")]
 
     def test_a_limit_that_a_sidecar_claims_for_a_gateway_candidate_binds_nobody(self) -> None:
         ledger = a_ledger()
@@ -398,6 +407,7 @@ class TestWritten:
             (direct(2, 3), SIDECAR),
             (completion(3, 4, **B), GATEWAY),
             (completion(4, 5, attempt=2), GATEWAY),
+            (Record(5, RecordKind.EXHAUSTED, after(6), "fix-login", UID, 2, verdict=LIMIT), GATEWAY),
             (report(3, 6, final=True, exit_code=0, end_class=EndClass.SUCCEEDED, result="done"), SIDECAR),
         ]
         through, broken = a_ledger(), a_ledger()
@@ -407,7 +417,7 @@ class TestWritten:
             written, broken = broken.to_data(after(10)), a_ledger()
             broken.load(written, after(10))
         assert broken.facts(UID) == through.facts(UID)
-        assert broken.sources.numbers() == through.sources.numbers() == {GATEWAY: 4, SIDECAR: 3}
+        assert broken.sources.numbers() == through.sources.numbers() == {GATEWAY: 5, SIDECAR: 3}
         for model in ("anthropic/sonnet", "openai/gpt", "login/opus"):
             assert broken.store.model_performance(model, after(10)) == through.store.model_performance(model, after(10))
 

@@ -1,0 +1,105 @@
+"""What one run has used, in whole numbers."""
+
+from typing import Any
+
+import pytest
+
+from droveway.api.v1alpha1 import Usage
+from droveway.core.completion import TokenBreakdown
+from droveway.core.tally import RunTally, dollars, nano_dollars
+from helpers.told import completion, direct, outage, report
+
+
+def settled(counted_cost: float | None, **final: Any) -> Usage:
+    """Usage after one call of 100 tokens and the last record of its attempt."""
+    tally = RunTally("fix-login")
+    tally.count(direct(1, cost_usd=counted_cost), by_agent=True)
+    tally.settle(report(2, final=True, **final))
+    return tally.facts().usage
+
+
+@pytest.mark.parametrize(
+    ("counted", "told", "cost", "source"),
+    [
+        pytest.param(0.25, 1.0, "1", "Agent", id="the rest is added"),
+        pytest.param(0.25, 0.25, "0.25", "Agent", id="nothing is missing"),
+        pytest.param(0.25, 0.1, "0.25", "Agent", id="less was told than was counted"),
+        pytest.param(0.25, None, "0.25", "Agent", id="nothing was told"),
+        pytest.param(None, 0.000000001, "0.000000001", "Agent", id="nothing was counted"),
+        pytest.param(None, 0.0, None, "Unknown", id="free is no news"),
+        pytest.param(None, None, None, "Unknown", id="nobody knows"),
+    ],
+)
+def test_a_last_record_completes_the_cost(
+    counted: float | None, told: float | None, cost: str | None, source: str
+) -> None:
+    usage = settled(counted, cost_usd=told)
+
+    assert (usage.cost_usd, usage.cost_source) == (cost, source)
+
+
+@pytest.mark.parametrize(
+    ("final", "completions", "total"),
+    [
+        pytest.param({"completions": 3}, 3, 100, id="calls alone"),
+        pytest.param({"tokens": TokenBreakdown(total=130)}, 1, 130, id="tokens alone"),
+        pytest.param({"cost_usd": 9.0}, 1, 100, id="money alone"),
+        pytest.param({"completions": 1, "tokens": TokenBreakdown(total=90)}, 1, 100, id="less than was counted"),
+    ],
+)
+def test_a_last_record_adds_only_what_is_missing(final: dict[str, Any], completions: int, total: int) -> None:
+    usage = settled(0.25, **final)
+
+    assert (usage.completions, usage.tokens.total, usage.tokens.input) == (completions, total, 70)
+    assert [m.failures for m in usage.by_model] == [0]
+
+
+def test_a_last_record_that_adds_nothing_names_no_model() -> None:
+    tally = RunTally("fix-login")
+    tally.settle(report(1, final=True))
+
+    assert tally.facts().usage == Usage()
+
+
+def test_failures_and_unknown_costs_survive_lost_books() -> None:
+    tally = RunTally("fix-login")
+    tally.count(outage(1), by_agent=False)
+    tally.count(completion(2, cost_usd=None), by_agent=False)
+    again = RunTally("fix-login")
+    again.adopt(tally.facts().usage)
+
+    assert again.facts().usage == tally.facts().usage
+    assert [(m.completions, m.failures, m.cost_usd) for m in again.facts().usage.by_model] == [(2, 1, None)]
+
+
+def test_more_models_than_a_status_holds_are_added_to_the_last() -> None:
+    tally = RunTally("fix-login")
+    for number in range(18):
+        tally.count(completion(number, model=f"m{number:02}"), by_agent=False)
+    usage = tally.facts().usage
+
+    assert [m.completions for m in usage.by_model] == [1] * 15 + [3]
+    assert (usage.completions, usage.by_model[-1].model) == (18, "m15")
+
+
+@pytest.mark.parametrize(
+    ("cost", "nano", "text"),
+    [
+        (0.0, 0, "0"),
+        (0.1, 100_000_000, "0.1"),
+        (10.0, 10_000_000_000, "10"),
+        (0.000000001, 1, "0.000000001"),
+        (1e30, 2**53 - 1, "9007199.254740991"),
+    ],
+)
+def test_money_is_counted_in_billionths_of_a_dollar(cost: float, nano: int, text: str) -> None:
+    assert (nano_dollars(cost), dollars(nano)) == (nano, text)
+
+
+def test_sums_stay_what_json_can_hold() -> None:
+    tally = RunTally("fix-login")
+    for number in range(3):
+        tally.count(completion(number, tokens=TokenBreakdown(total=2**52), cost_usd=5e6), by_agent=False)
+    usage = tally.facts().usage
+
+    assert (usage.tokens.total, usage.cost_usd) == (2**53 - 1, "9007199.254740991")
