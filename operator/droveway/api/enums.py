@@ -87,6 +87,16 @@ class CircuitName(StrEnum):
     HALF_OPEN = "HalfOpen"
 
 
+class TransitionReason(StrEnum):
+    """Why a circuit breaker changed its state (R-B9)."""
+
+    FAILURES = "Failures"
+    COOLDOWN_OVER = "CooldownOver"
+    PROBE_FAILED = "ProbeFailed"
+    PROBE_SUCCEEDED = "ProbeSucceeded"
+    RESET = "Reset"
+
+
 class Health(StrEnum):
     """Health of a run (S1-01)."""
 

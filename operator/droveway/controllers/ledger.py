@@ -12,19 +12,23 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from droveway.api import names
 from droveway.api.enums import Reason
 from droveway.api.errors import TryLater
 from droveway.api.v1alpha1 import AgentRun, ModelProvider, ModelRoute
 from droveway.cluster import events
 from droveway.cluster.client import Cluster, Conflict, Manifest, NotFound
-from droveway.cluster.objects import CONFIG_MAPS, Key
-from droveway.controllers.metrics import CIRCUIT_TRANSITIONS, CLOCK_CLAMPED, EVENTS, LEDGER_WRITES, TOKEN_DRIFT
+from droveway.cluster.objects import CONFIG_MAPS, MODEL_ROUTES, Key
+from droveway.controllers.counts import count_changes, count_transitions
+from droveway.controllers.metrics import EVENTS, LEDGER_WRITES, TOKEN_DRIFT
 from droveway.controllers.world import Wake, World
 from droveway.core.accountpages import pages_from_json, pages_to_json
 from droveway.core.accounts import Accounts
+from droveway.core.changes import Changes
 from droveway.core.events import Batch, Record
 from droveway.core.facts import RunFacts
-from droveway.core.ledger import ACCOUNTS_KEY, Changes, RouteLedger
+from droveway.core.fieldowners import annotated_by
+from droveway.core.ledger import ACCOUNTS_KEY, RouteLedger
 from droveway.core.notes import Note
 from droveway.core.ranking import CandidateView
 from droveway.core.route import candidate_views
@@ -147,7 +151,7 @@ class Ledgers:
             yield
             return
         breakers, accounts, now = book.ledger.breakers, self.accounts(route.namespace), self._now()
-        target = self._target(route, candidate)
+        target = breakers.target(candidate)
         if not breakers.start(candidate, now):
             raise Conflict(409, "Conflict", f"the breaker of candidate {candidate} lets nobody through any more")
         if not accounts.start(*target, now):
@@ -161,16 +165,15 @@ class Ledgers:
             raise
         self._wake_route(route)
 
-    def _target(self, route: Key, candidate: str) -> tuple[str, str]:
-        """Provider and model of a candidate."""
-        found = self._world.routes.get(route)
-        line = next((c for c in found.spec.candidates if c.name == candidate), None) if found else None
-        return (line.provider_ref.name, line.model) if line else ("", "")
-
     async def reset(self, route: Key, token: str) -> None:
         """Closes a route's breakers by hand, once per token (R-B8)."""
         book = self._book(route)
-        if book and book.ledger.reset_breakers(token, self._now()):
+        if book is None or token == book.ledger.reset_token:
+            return
+        asked = await self._cluster.get(MODEL_ROUTES, *route)  # the cache does not hold who set what
+        by = annotated_by(asked or {}, names.ANNOTATION_RESET_CIRCUIT)
+        if (book := self._book(route)) and (changes := book.ledger.reset_breakers(token, by, self._now())):
+            count_transitions(route, book.ledger.breakers, changes)
             book.mark += 1
             await self._persist(route, book)
 
@@ -220,11 +223,7 @@ class Ledgers:
         """Applies a batch, and tells everybody whom it concerns."""
         now, kind = self._now(), _kind(batch)
         changes = book.ledger.apply(batch, now, self._is_live(key.namespace))
-        for outcome in ("accepted", "duplicates", "gaps", "strays"):
-            if count := getattr(changes, outcome):
-                EVENTS.labels(kind, outcome).inc(count)
-        if changes.clamped:
-            CLOCK_CLAMPED.inc(changes.clamped)
+        count_changes(key, book.ledger.breakers, kind, changes)
         if changes.accepted:
             book.pending.append(batch)
             book.mark += 1
@@ -239,9 +238,6 @@ class Ledgers:
             standing |= accounts.learn(provider, readings, now)
         for provider in standing:
             self._wake_provider(Key(key.namespace, provider))
-        for candidate, change in changes.transitions:
-            target = self._target(key, candidate)
-            CIRCUIT_TRANSITIONS.labels(*key, *target, change.source.value, change.target.value).inc()
         self._wake_route(key)
         for run in changes.runs:
             self._wake_run(Key(key.namespace, run))
@@ -300,11 +296,11 @@ class Ledgers:
             return
         if not belongs_to(found, book.uid):
             raise TryLater(f"ConfigMap {map_name(key.name)} is an earlier route's; the garbage collector takes it away")
-        token = book.ledger.reset_token
+        token, by = book.ledger.reset_token, book.ledger.reset_by
         await self._take_over(key, book, found)
-        book.ledger.reset_token = token or book.ledger.reset_token
         for batch in book.pending:
             book.ledger.apply(batch, self._now(), self._is_live(key.namespace))
+        book.ledger.reset_breakers(token, by, self._now())
 
     async def _take_over(self, key: Key, book: _Book, manifest: Manifest) -> None:
         """Goes on from a ConfigMap. One that cannot be read is kept aside, and runs go on from their statuses (R-T18)."""

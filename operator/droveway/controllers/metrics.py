@@ -27,6 +27,6 @@ TOKEN_DRIFT = Counter("droveway_token_drift_total", "Tokens by which sidecars an
 CIRCUIT_TRANSITIONS = Counter(
     "droveway_circuit_transitions_total",
     "Changes of circuit breakers.",
-    ["tenant", "route", "provider", "model", "from", "to"],
+    ["tenant", "route", "provider", "model", "from", "to", "reason"],
 )
 LEDGER_WRITES = Counter("droveway_ledger_writes_total", "Writes of telemetry ConfigMaps.", ["outcome"])

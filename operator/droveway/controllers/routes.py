@@ -9,6 +9,7 @@ from droveway.api.v1alpha1 import ModelRoute, ModelRouteStatus
 from droveway.cluster import events
 from droveway.cluster.client import Cluster
 from droveway.cluster.objects import MODEL_ROUTES, Key
+from droveway.controllers.counts import count_half_open
 from droveway.controllers.ledger import Ledgers
 from droveway.controllers.status import write_status
 from droveway.controllers.world import World
@@ -51,6 +52,7 @@ class RouteController:
             return min(due, wake_at or due)
         await self._write(key, route, status)
         self.written_at[key] = now
+        count_half_open(key, ledger.breakers, route.status, status)
         for note in notes(route.status, status, ledger):
             meta = {"name": key.name, "namespace": key.namespace, "uid": route.metadata.uid}
             await events.record(self.cluster, "ModelRoute", meta, note, now)

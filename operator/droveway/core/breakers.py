@@ -25,6 +25,7 @@ class _Held:
 
     target: tuple[str, str]
     breaker: CircuitBreaker
+    changed: Transition | None = None
 
 
 class Breakers:
@@ -35,7 +36,6 @@ class Breakers:
 
     def __init__(self) -> None:
         self._held: dict[str, _Held] = {}
-        self._transitions: dict[str, Transition] = {}
 
     def configure(self, spec: ModelRouteSpec) -> None:
         """Follows the manifest; what did not change keeps its state."""
@@ -59,7 +59,7 @@ class Breakers:
         elif record.verdict and record.verdict.kind is EndClass.PROVIDER_OUTAGE:
             change = held.breaker.record_failure(now, started)
         if change:
-            self._transitions[record.candidate] = change
+            held.changed = change
         return change
 
     def start(self, candidate: str, now: datetime) -> bool:
@@ -86,13 +86,22 @@ class Breakers:
 
     def transition(self, candidate: str) -> Transition | None:
         """The latest change of a breaker in this process."""
-        return self._transitions.get(candidate)
+        held = self._held.get(candidate)
+        return held.changed if held else None
 
-    def reset(self, now: datetime) -> None:
-        """Closes all by hand (R-B8)."""
+    def target(self, candidate: str) -> tuple[str, str]:
+        """Provider and model of a candidate; empty for a stranger."""
+        held = self._held.get(candidate)
+        return held.target if held else ("", "")
+
+    def reset(self, now: datetime, message: str) -> list[tuple[str, Transition]]:
+        """Closes all by hand (R-B8). Tells the transitions by candidate."""
+        changes = []
         for name, held in self._held.items():
-            if change := held.breaker.reset(now):
-                self._transitions[name] = change
+            if change := held.breaker.reset(now, message):
+                held.changed = change
+                changes.append((name, change))
+        return changes
 
     def status(self, candidate: str, now: datetime) -> CircuitStatus:
         """As the ModelRoute's status says it."""

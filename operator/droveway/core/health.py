@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Self
 
+from droveway.api.enums import TransitionReason
+
 _MOST = 2**31 - 1  # R-B9
 _SMALLEST_RATE = 1e-300  # what a threshold of zero acts as (R-C27)
 
@@ -69,11 +71,12 @@ class CircuitBreakerConfig:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """A breaker changed its state: what an Event and a metric tell (R-B9)."""
+    """A breaker changed its state: what an Event and a metric tell (R-B9). The message is for people."""
 
     source: CircuitState
     target: CircuitState
-    reason: str
+    reason: TransitionReason
+    message: str
     at: datetime
 
 
@@ -140,9 +143,9 @@ class CircuitBreaker:
         self._successes = min(self._successes + 1, _MOST)
         if self._successes < self.config.success_threshold:
             return None
-        succeeded = self._successes
+        message = f"{self._successes} successful probe(s)"
         self._close()
-        return Transition(state, CircuitState.CLOSED, f"{succeeded} successful probe(s)", now)
+        return Transition(state, CircuitState.CLOSED, TransitionReason.PROBE_SUCCEEDED, message, now)
 
     def record_failure(self, now: datetime, started_at: datetime | None = None) -> Transition | None:
         """One failure. Tells the transition that it caused. Limits are not failures (R-B7)."""
@@ -155,14 +158,18 @@ class CircuitBreaker:
             return None
         self._opened_at = now
         self._leases.clear()
-        reason = "a probe failed" if state is CircuitState.HALF_OPEN else f"{self._failures} consecutive failure(s)"
-        return Transition(state, CircuitState.OPEN, reason, now)
+        if state is CircuitState.HALF_OPEN:
+            return Transition(state, CircuitState.OPEN, TransitionReason.PROBE_FAILED, "a probe failed", now)
+        message = f"{self._failures} consecutive failure(s)"
+        return Transition(state, CircuitState.OPEN, TransitionReason.FAILURES, message, now)
 
-    def reset(self, now: datetime) -> Transition | None:
+    def reset(self, now: datetime, message: str = "reset by hand") -> Transition | None:
         """Closes the breaker by hand and forgets its counts (R-B8)."""
         state = self.state(now)
         self._close()
-        return None if state is CircuitState.CLOSED else Transition(state, CircuitState.CLOSED, "reset by hand", now)
+        if state is CircuitState.CLOSED:
+            return None
+        return Transition(state, CircuitState.CLOSED, TransitionReason.RESET, message, now)
 
     def to_status(self) -> dict[str, Any]:
         """Everything that must survive a restart, as JSON values (R-B5, R-C24)."""

@@ -5,7 +5,6 @@ acknowledged.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import orjson
@@ -14,49 +13,24 @@ from droveway.api.enums import Access
 from droveway.api.v1alpha1 import ModelRouteSpec
 from droveway.core.accounts import Signal
 from droveway.core.breakers import Breakers
+from droveway.core.changes import Changes
 from droveway.core.completion import CompletionEvent
 from droveway.core.events import Batch, Record, RecordKind
 from droveway.core.facts import RunFacts
-from droveway.core.health import Transition
+from droveway.core.redaction import one_line
 from droveway.core.sources import Sources, sidecar_source
 from droveway.core.tally import AttemptTally, RunTally, nano_dollars
 from droveway.core.telemetry import TelemetryStore, TelemetrySummary
-from droveway.core.utilization import Reading
 from droveway.core.verdict import Verdict
 
 SUMMARY_KEY, RUNS_KEY, SOURCES_KEY, ROUTE_KEY = "telemetry_summary.json", "runs.json", "sources.json", "route.json"
 ACCOUNTS_KEY = "accounts.json"
 """Beside the ledger's own keys: the accounts that the route uses, as of the same write."""
 MOST_BYTES = 512 * 1024
+_TOKEN = 64  # characters of a reset's token in a message
 
 IsLive = Callable[[str, str], bool]
 """Whether a run, by name and uid, is not over."""
-
-
-@dataclass(slots=True)
-class Changes:
-    """What a batch has changed.
-
-    Attributes:
-        accepted, duplicates: records that were taken, and that were known already.
-        gaps: numbers that a source skipped.
-        strays: accepted records of runs that are over or unknown; they count for the route alone.
-        clamped: records from the future (R-T2).
-        signals: what the calls say of their accounts, in order.
-        utilization: how much of a quota is used, by provider, in order.
-        transitions: of breakers, by candidate.
-        runs: names of the runs of which something new is known.
-    """
-
-    accepted: int = 0
-    duplicates: int = 0
-    gaps: int = 0
-    strays: int = 0
-    clamped: int = 0
-    signals: list[Signal] = field(default_factory=list)
-    utilization: list[tuple[str, tuple[Reading, ...]]] = field(default_factory=list)
-    transitions: list[tuple[str, Transition]] = field(default_factory=list)
-    runs: set[str] = field(default_factory=set)
 
 
 class RouteLedger:
@@ -65,7 +39,7 @@ class RouteLedger:
     def __init__(self, spec: ModelRouteSpec, access: Mapping[str, Access], now: datetime) -> None:
         self.breakers = Breakers()
         self.sources = Sources()
-        self.reset_token = ""
+        self.reset_token = self.reset_by = ""
         self._spec: ModelRouteSpec | None = None
         self._window = timedelta(seconds=spec.telemetry.window_seconds)
         self.store = TelemetryStore(self._window)
@@ -122,13 +96,22 @@ class RouteLedger:
         tally = self._runs.pop(run_uid, None)
         return tally.drift() if tally else 0
 
-    def reset_breakers(self, token: str, now: datetime) -> bool:
-        """Closes all breakers by hand, once per token (R-B8). Says whether the token was new."""
+    def reset_breakers(self, token: str, by: str, now: datetime) -> Changes | None:
+        """Closes all breakers by hand, once per token (R-B8).
+
+        Args:
+            token: tells one reset from another.
+            by: who gave it, and when; may be empty.
+            now: the time.
+
+        Returns:
+            The transitions; None when the token is known.
+        """
         if not token or token == self.reset_token:
-            return False
-        self.reset_token = token
-        self.breakers.reset(now)
-        return True
+            return None
+        self.reset_token, self.reset_by = token, by
+        message = f"reset by hand with token {one_line(token, _TOKEN)}" + (f", set by {by}" if by else "")
+        return Changes(transitions=self.breakers.reset(now, message))
 
     def _take(self, record: Record, source: str, now: datetime, is_live: IsLive, changes: Changes) -> None:
         at = min(record.at, now)

@@ -215,7 +215,7 @@ def next_change(
 
 
 def notes(old: ModelRouteStatus, new: ModelRouteStatus, ledger: RouteLedger) -> list[Note]:
-    """The Events of a change of status: breakers that opened or closed (R-B9)."""
+    """The Events of a change of status: breakers that opened or closed (R-B9). Half-open is counted, and no news."""
     before = {c.name: c.circuit.state for c in old.candidates}
     found = []
     for candidate in new.candidates:
@@ -224,7 +224,7 @@ def notes(old: ModelRouteStatus, new: ModelRouteStatus, ledger: RouteLedger) -> 
             continue
         change = ledger.breakers.transition(candidate.name)
         opened = now_is is CircuitName.OPEN
-        text = f"{candidate.name}: from {was} to {now_is}" + (f": {change.reason}" if change else "")
+        text = f"{candidate.name}: from {was} to {now_is}" + (f": {change.message}" if change else "")
         found.append(Note(Reason.CIRCUIT_OPENED if opened else Reason.CIRCUIT_CLOSED, text, warning=opened))
     return found
 

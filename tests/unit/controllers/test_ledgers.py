@@ -50,11 +50,12 @@ def completions(desk: Desk) -> int:
     return desk.ledgers.facts(ROUTE, UID).usage.completions
 
 
-def transitions(source: str, target: str) -> float:
+def transitions(source: str, target: str, reason: str) -> float:
     """How often the breaker of candidate a has gone from one state to the other, in this process."""
     (metric,) = CIRCUIT_TRANSITIONS.collect()
     where = {"tenant": "team", "route": "coding", "provider": "anthropic", "from": source, "to": target}
-    return sum(s.value for s in metric.samples if s.name.endswith("_total") and where.items() <= s.labels.items())
+    said = where | {"reason": reason}
+    return sum(s.value for s in metric.samples if s.name.endswith("_total") and said.items() <= s.labels.items())
 
 
 class TestAcknowledged:
@@ -299,11 +300,12 @@ class TestTold:
         assert (b.circuit_allows, b.circuit_until) == (False, after(20))
 
     async def test_r_b9_a_transition_is_counted_with_from_and_to(self) -> None:
-        desk, before = a_desk(), transitions("closed", "open")
+        desk, opening = a_desk(), ("closed", "open", "Failures")
+        before = transitions(*opening)
         await desk.ledgers.submit(batch(*(outage(n) for n in range(1, 4))))
-        assert transitions("closed", "open") == before + 1
+        assert transitions(*opening) == before + 1
         await desk.ledgers.submit(batch(*(outage(n) for n in range(1, 4))))
-        assert transitions("closed", "open") == before + 1, "sent again"
+        assert transitions(*opening) == before + 1, "sent again"
 
     async def half_open(self) -> tuple[Desk, Callable[[], bool]]:
         desk = a_desk()
@@ -470,6 +472,34 @@ class TestReset:
         await desk.ledgers.reset(ROUTE, "please")
         assert not desk.ledgers.candidates("team", route, desk.now)[0].circuit_allows
         assert desk.api.writes("configmaps") == writes
+
+    async def test_r_b9_what_it_closes_is_counted_once(self) -> None:
+        desk, closing = a_desk(), ("open", "closed", "Reset")
+        await desk.ledgers.submit(batch(*(outage(n) for n in range(1, 4))))
+        before = transitions(*closing)
+        for _ in range(2):
+            await desk.ledgers.reset(ROUTE, "please")
+        assert transitions(*closing) == before + 1
+
+    async def test_it_is_not_lost_when_somebody_else_writes_meanwhile(self) -> None:
+        desk, closing = a_desk(), ("open", "closed", "Reset")
+        await desk.ledgers.submit(batch(*(outage(n) for n in range(1, 4))))
+        desk.api.put("configmaps", desk.api.objects[MAP])
+        before = transitions(*closing)
+        await desk.ledgers.reset(ROUTE, "please")
+        again = await started(desk.restart())
+        for seen in (desk, again):
+            route = seen.world.routes.get(ROUTE)
+            assert route is not None
+            assert seen.ledgers.candidates("team", route, desk.now)[0].circuit_allows
+        assert transitions(*closing) == before + 1
+
+    async def test_without_a_token_nobody_is_asked(self) -> None:
+        desk = a_desk()
+        asked: list[str] = []
+        desk.api.before = lambda verb, plural: asked.append(plural)
+        await desk.ledgers.reset(ROUTE, "")
+        assert asked == []
 
 
 async def test_a_route_that_is_made_anew_goes_on_counting_where_its_runs_are() -> None:

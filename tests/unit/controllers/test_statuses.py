@@ -15,10 +15,12 @@ from droveway.controllers.providers import ProviderController
 from droveway.controllers.routes import RouteController
 from droveway.controllers.secrets import Sources
 from droveway.core.utilization import Reading
+from helpers.metrics import total
 from helpers.operator import ROUTE, Desk, a_desk
 from helpers.told import after, batch, completion, failure, outage, provider_manifest, verdict
 
 ANTHROPIC = Key("team", "anthropic")
+TRANSITIONS = "droveway_circuit_transitions_total"
 WEEKLY = verdict(EndClass.SUBSCRIPTION_LIMIT, after(3600), "weekly limit reached")
 
 
@@ -93,12 +95,14 @@ class TestRoute:
         assert ("waiting", "team") in office.desk.woken
 
     async def test_it_turns_half_open_on_time_and_a_probe_closes_it(self) -> None:
-        office = Office()
+        office, before = Office(), total(TRANSITIONS, reason="CooldownOver")
         await office.desk.ledgers.submit(batch(*(outage(n) for n in range(1, 4))))
         await office.routes.reconcile(ROUTE)
         office.desk.pass_time(30)
-        await office.routes.reconcile(ROUTE)
+        for _ in range(2):
+            await office.routes.reconcile(ROUTE)
         assert office.route().status.candidates[0].circuit.state == "HalfOpen"
+        assert total(TRANSITIONS, reason="CooldownOver") == before + 1, "counted, but no Event"
         await office.desk.ledgers.submit(batch(completion(4, 30, started_at=after(30))))
         await office.routes.reconcile(ROUTE)
         assert office.route().status.candidates[0].circuit.state == "Closed"
@@ -121,10 +125,15 @@ class TestRoute:
         await office.routes.reconcile(ROUTE)
         asked = office.desk.api.objects["modelroutes", "team", "coding"]
         asked["metadata"]["annotations"] = {names.ANNOTATION_RESET_CIRCUIT: "2026-11-21-by-ann"}
+        owned: dict[str, Any] = {"f:metadata": {"f:annotations": {f"f:{names.ANNOTATION_RESET_CIRCUIT}": {}}}}
+        asked["metadata"]["managedFields"] = [
+            {"manager": "kubectl-annotate", "time": "2026-11-21T12:00:00Z", "fieldsV1": owned}
+        ]
         office.desk.add(names.MODEL_ROUTES, asked)
         await office.routes.reconcile(ROUTE)
         assert office.eligible() == ["a", "b", "own"]
-        assert office.desk.api.events()[-1] == ("CircuitClosed", "a: from Open to Closed: reset by hand")
+        who = "with token 2026-11-21-by-ann, set by kubectl-annotate at 2026-11-21T12:00:00Z"
+        assert office.desk.api.events()[-1] == ("CircuitClosed", f"a: from Open to Closed: reset by hand {who}")
         await office.desk.ledgers.submit(batch(*(outage(n) for n in range(4, 7))))
         await office.routes.reconcile(ROUTE)
         assert office.eligible() == ["b", "own"], "the same token again does nothing"

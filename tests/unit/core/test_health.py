@@ -229,17 +229,19 @@ class TestBreaker:
             breaker.record_success(NOW + 2 * COOLDOWN),
             breaker.reset(NOW),
         ]
-        assert [(t.source, t.target) if t else None for t in told] == [
+        assert [(t.source, t.target, t.reason, t.message) if t else None for t in told] == [
             None,
-            (CLOSED, OPEN),
+            (CLOSED, OPEN, "Failures", "1 consecutive failure(s)"),
             None,
-            (HALF_OPEN, OPEN),
-            (HALF_OPEN, CLOSED),
+            (HALF_OPEN, OPEN, "ProbeFailed", "a probe failed"),
+            (HALF_OPEN, CLOSED, "ProbeSucceeded", "1 successful probe(s)"),
             None,
         ]
-        told_by_hand = opened().reset(NOW)
-        assert told_by_hand
-        assert (told_by_hand.source, told_by_hand.reason, told_by_hand.at) == (OPEN, "reset by hand", NOW)
+
+    def test_r_b9_so_is_a_reset_by_hand(self) -> None:
+        told = opened().reset(NOW, "by ann")
+        assert told
+        assert (told.source, told.target, told.reason, told.message, told.at) == (OPEN, CLOSED, "Reset", "by ann", NOW)
 
     def test_r_b9_counters_saturate(self) -> None:
         most = 2**31 - 1

@@ -11,12 +11,16 @@ from hypothesis import strategies as st
 
 from droveway.api.enums import Access, EndClass
 from droveway.api.v1alpha1 import Usage
+<<<<<<< ours
 from droveway.core.accounts import Signal
+=======
+from droveway.core.changes import Changes
+>>>>>>> theirs
 from droveway.core.completion import TokenBreakdown
 from droveway.core.events import Record, RecordKind
 from droveway.core.facts import RunFacts
 from droveway.core.health import CircuitState
-from droveway.core.ledger import MOST_BYTES, Changes, RouteLedger
+from droveway.core.ledger import MOST_BYTES, RouteLedger
 from droveway.core.tally import RunTally
 from helpers.told import (
     GATEWAY,
@@ -360,15 +364,47 @@ class TestBreakers:
     def test_a_reset_by_hand_happens_once_per_token(self) -> None:
         ledger = a_ledger()
         tell(ledger, *(outage(n, n) for n in range(1, 4)))
-        assert ledger.reset_breakers("now", after(10))
+        assert ledger.reset_breakers("now", "", after(10))
         assert ledger.breakers.allows("a", after(10))
         tell(ledger, *(outage(n, n + 10) for n in range(4, 7)), at=20)
         again = a_ledger()
         again.load(ledger.to_data(after(20)), after(20))
-        assert not ledger.reset_breakers("now", after(21))
-        assert not again.reset_breakers("now", after(21)), "a restart does not repeat it"
+        assert ledger.reset_breakers("now", "", after(21)) is None
+        assert again.reset_breakers("now", "", after(21)) is None, "a restart does not repeat it"
         assert not ledger.breakers.allows("a", after(21))
-        assert ledger.reset_breakers("again", after(22))
+        assert ledger.reset_breakers("again", "", after(22))
+
+    @pytest.mark.parametrize(
+        ("token", "by", "says"),
+        [
+            pytest.param("on-call", "", "reset by hand with token on-call", id="nobody knows who"),
+            pytest.param(
+                "1",
+                "kubectl-annotate at 12:00",
+                "reset by hand with token 1, set by kubectl-annotate at 12:00",
+                id="who",
+            ),
+            pytest.param("x" * 80, "", f"reset by hand with token {'x' * 63}…", id="a long one is cut"),
+            pytest.param("sk-ant-1234", "", "reset by hand with token ***", id="a key by mistake is masked"),
+        ],
+    )
+    def test_r_b8_a_reset_says_who_and_with_which_token(self, token: str, by: str, says: str) -> None:
+        ledger = a_ledger()
+        tell(ledger, *(outage(n, n) for n in range(1, 4)))
+        changes = ledger.reset_breakers(token, by, after(10))
+        assert changes
+        ((candidate, change),) = changes.transitions
+        assert (candidate, change.reason, change.message) == ("a", "Reset", says)
+        assert ledger.breakers.transition("a") == change
+
+    def test_another_model_under_the_same_name_has_no_past(self) -> None:
+        ledger = a_ledger()
+        tell(ledger, *(outage(n, n) for n in range(1, 4)))
+        assert ledger.breakers.target("a") == ("anthropic", "sonnet")
+        lines = [{"name": "a", "providerRef": {"name": "anthropic"}, "model": "opus"}]
+        ledger.configure(a_route(candidates=lines).spec, ACCESS, after(11))
+        assert (ledger.breakers.target("a"), ledger.breakers.transition("a")) == (("anthropic", "opus"), None)
+        assert (ledger.breakers.target("b"), ledger.breakers.transition("b")) == (("", ""), None), "b is gone"
 
     def test_the_manifest_may_change_under_it(self) -> None:
         ledger = a_ledger()

@@ -240,7 +240,7 @@ class TestNews:
         )
         half = seen.at(40).status()
         assert notes(opened, half, seen.ledger) == []
-        seen.ledger.breakers.reset(after(41))
+        seen.ledger.breakers.reset(after(41), "reset by hand")
         (note,) = notes(half, seen.status(), seen.ledger)
         assert (note.reason, note.message) == ("CircuitClosed", "a: from HalfOpen to Closed: reset by hand")
 
