@@ -11,11 +11,8 @@ from hypothesis import strategies as st
 
 from droveway.api.enums import Access, EndClass
 from droveway.api.v1alpha1 import Usage
-<<<<<<< ours
 from droveway.core.accounts import Signal
-=======
 from droveway.core.changes import Changes
->>>>>>> theirs
 from droveway.core.completion import TokenBreakdown
 from droveway.core.events import Record, RecordKind
 from droveway.core.facts import RunFacts
