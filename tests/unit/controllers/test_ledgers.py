@@ -5,7 +5,7 @@ import copy
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,11 +14,15 @@ from hypothesis import strategies as st
 from droveway.api import names
 from droveway.api.enums import EndClass
 from droveway.api.errors import TryLater
-from droveway.cluster.client import Conflict
+from droveway.cluster.client import Cluster, Conflict
 from droveway.cluster.objects import Key
 from droveway.controllers.metrics import CIRCUIT_TRANSITIONS
+from droveway.controllers.providers import ProviderController
+from droveway.controllers.routes import RouteController
+from droveway.controllers.secrets import Sources
 from droveway.core.ranking import CandidateView
 from droveway.core.utilization import Reading
+from droveway.core.verdict import Scope, Verdict
 from helpers.operator import MAP, ROUTE, RUN, Desk, a_desk, attempt, over, run_manifest
 from helpers.told import (
     GATEWAY,
@@ -37,6 +41,18 @@ from helpers.told import (
 )
 
 WEEKLY = verdict(EndClass.SUBSCRIPTION_LIMIT, after(3600), "weekly limit reached")
+
+
+ENDS = {
+    "a success": completion(1),
+    "an outage": outage(1),
+    "a spent subscription": failure(1, 0, verdict(EndClass.SUBSCRIPTION_LIMIT, after(60), "weekly limit reached")),
+    "a throttle": failure(1, 0, verdict(EndClass.RATE_LIMITED)),
+    "a throttle of one model": failure(1, 0, Verdict(EndClass.RATE_LIMITED, after(20), Scope.MODEL)),
+    "no money": failure(1, 0, verdict(EndClass.BALANCE_EXHAUSTED)),
+    "use of a subscription": replace(completion(1), utilization=(Reading("5h", 93, after(50), after(0)),)),
+}
+FATES = ["lives", "killed", "killed unheard"]
 
 
 def view(desk: Desk) -> CandidateView:
@@ -99,6 +115,48 @@ class TestAcknowledged:
     @given(st.lists(st.sampled_from(["taken", "no write", "killed before the answer", "killed after it"]), max_size=8))
     def test_crashes_between_write_and_acknowledgement(self, fates: list[str]) -> None:
         asyncio.run(_survive(fates))
+
+    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(st.lists(st.tuples(st.sampled_from(list(ENDS)), st.sampled_from(FATES), st.booleans()), max_size=10))
+    def test_whoever_is_killed_stands_where_one_stands_who_was_not(self, steps: list[tuple[str, str, bool]]) -> None:
+        asyncio.run(_stand_alike(steps))
+
+
+async def _stand_alike(steps: list[tuple[str, str, bool]]) -> None:
+    """The same calls, told to an operator that is killed now and then, and to one that is not."""
+    killed, steady = a_desk(), a_desk()
+    for desk in (killed, steady):
+        desk.api.put("secrets", {"metadata": {"name": "key", "namespace": "team"}, "data": {"apiKey": "eA=="}})
+    for number, (end, fate, statuses_too) in enumerate(steps, 1):
+        sent = batch(replace(ENDS[end], number=number, id=f"call-{number}", at=killed.now, started_at=killed.now))
+        for desk in (killed, steady):
+            await desk.ledgers.submit(sent)
+        if statuses_too:
+            await write_statuses(killed)
+        if fate != "lives":
+            killed = await started(killed.restart())
+        if fate == "killed unheard":
+            await killed.ledgers.submit(sent)
+        assert stands(killed) == stands(steady)
+        for desk in (killed, steady):
+            desk.pass_time(11)
+        assert stands(killed) == stands(steady)
+
+
+async def write_statuses(desk: Desk) -> None:
+    cluster = cast("Cluster", desk.api)
+    await RouteController(cluster, desk.world, desk.ledgers, now=lambda: desk.now).reconcile(ROUTE)
+    providers = ProviderController(cluster, desk.world, desk.ledgers, Sources(cluster), now=lambda: desk.now)
+    for name in ("anthropic", "openai", "login"):
+        await providers.reconcile(Key("team", name))
+
+
+def stands(desk: Desk) -> object:
+    """How all candidates stand, what their breakers have counted, and what is known of their accounts."""
+    route = desk.world.routes.get(ROUTE)
+    assert route is not None
+    pages = desk.ledgers.accounts("team").pages(["anthropic", "openai", "login"], desk.now)
+    return desk.ledgers.candidates("team", route, desk.now), desk.ledgers.ledger(route).breakers.snapshot(), pages
 
 
 async def _survive(fates: list[str]) -> None:
