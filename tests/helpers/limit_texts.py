@@ -62,6 +62,7 @@ LIMITS = {
         "free tier limit exceeded",
         "capacity limit reached",
         "Usage limit exceeded.",
+        "The daily request limit was exceeded",
     ],
     "RateLimited": [
         "Rate Limit Exceeded - try again later",
@@ -95,7 +96,6 @@ LIMITS = {
         "too_many_requests",
         "429 Too Many Requests",
         "429 status code (no body)",
-        "The daily request limit was exceeded",
         "Request was rejected with HTTP status 429",
         "server responded with status 429",
         "HTTP 429: slow down",

@@ -4,12 +4,15 @@ Only stderr, terminal error fields and system-error lines of a failed run may be
 A noun ("usage limit") needs a word of exhaustion near it ("reached") and nothing that takes it back ("if", "not").
 """
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 
 from droveway.api.enums import EndClass
 from droveway.core import phrases
+from droveway.core.hedges import claims, reported
+from droveway.core.phrases import Wording
 from droveway.core.redaction import one_line
 from droveway.core.resets import clamp, find_reset
 from droveway.core.verdict import Scope, Verdict
@@ -52,38 +55,54 @@ def find_limit(text: str) -> Finding | None:
     return _remembered(text) if len(text) <= _CACHED_TEXT else _find(_bounded(text))
 
 
+def speaks_of_overload(text: str) -> bool:
+    """Whether a text says that the provider, not the caller, has too much to do (R-C38)."""
+    return phrases.OVERLOADED.search(phrases.plain_words(text)) is not None
+
+
 def _find(text: str) -> Finding | None:
-    words = phrases.plain_words(text)
-    kind, at = _kind(text, words)
+    told = phrases.without_addresses(reported(text))
+    words = phrases.plain_words(told)
+    kind, at = _kind(told, words)
     if kind is None:
         return None
-    one_model = kind is not EndClass.BALANCE_EXHAUSTED and phrases.ONE_MODEL.search(words)
-    scope = Scope.MODEL if one_model else Scope.QUOTA_GROUP
-    return Finding(kind, scope, one_line(text.split("\n")[at]))
+    return Finding(kind, _scope(kind, words), one_line(text.split("\n")[at]))
 
 
 _remembered = lru_cache(maxsize=512)(_find)
 
 
-def _kind(text: str, words: str) -> tuple[EndClass | None, int]:
+def _kind(told: str, words: str) -> tuple[EndClass | None, int]:
     """The kind of limit and the line that tells it. What lasts longest is looked for first."""
-    for kind, patterns in (
-        (EndClass.BALANCE_EXHAUSTED, phrases.MONEY),
-        (_kind_of_quota(words, EndClass.BALANCE_EXHAUSTED), phrases.QUOTA_AND_BILLING),
-        (EndClass.SUBSCRIPTION_LIMIT, phrases.PLAN),
-        (_kind_of_quota(words, EndClass.SUBSCRIPTION_LIMIT), phrases.QUOTA),
-        (EndClass.RATE_LIMITED, phrases.RATE),
-    ):
-        if found := next(phrases.claims(words, patterns), None):
-            return kind, words.count("\n", 0, found.start())
-    if status := next(phrases.claims(text.lower(), (phrases.STATUS_402,)), None):
-        return EndClass.BALANCE_EXHAUSTED, text.count("\n", 0, status.start())
-    if phrases.OVERLOADED.search(words):  # a 429 that means an outage (R-C38)
+    if found := _first(words, phrases.MONEY):
+        return EndClass.BALANCE_EXHAUSTED, _line(words, found)
+    if found := _first(words, phrases.QUOTA_AND_BILLING):
+        soon = phrases.RETRY_SOON.search(words)
+        return _kind_of_quota(words, EndClass.RATE_LIMITED if soon else EndClass.BALANCE_EXHAUSTED), _line(words, found)
+    plan, money = _first(words, phrases.PLAN), _first(words, phrases.CREDITS)
+    if money and not (plan and plan.start() < money.start()):
+        return EndClass.BALANCE_EXHAUSTED, _line(words, money)
+    if plan:
+        return EndClass.SUBSCRIPTION_LIMIT, _line(words, plan)
+    if quota := _first(words, phrases.QUOTA):
+        return _kind_of_quota(words, EndClass.SUBSCRIPTION_LIMIT), _line(words, quota)
+    if status := _first(told, phrases.STATUS_402):
+        return EndClass.BALANCE_EXHAUSTED, _line(told, status)
+    return _throttle(told, words)
+
+
+def _throttle(told: str, words: str) -> tuple[EndClass | None, int]:
+    """A rate limit, which is a window of a subscription when its period is a day or more."""
+    found = _first(words, phrases.RATE)
+    if found is None and phrases.OVERLOADED.search(words):  # a 429 that means an outage (R-C38)
         return None, 0
-    if found := next(phrases.claims(words, phrases.MANY_REQUESTS), None):
-        return EndClass.RATE_LIMITED, words.count("\n", 0, found.start())
-    if status := next(phrases.claims(text.lower(), (phrases.STATUS_429,)), None):
-        return EndClass.RATE_LIMITED, text.count("\n", 0, status.start())
+    if found := found or _first(words, phrases.MANY_REQUESTS):
+        at = _line(words, found)
+        line = words.split("\n")[at]
+        lasting = phrases.PER_DAY.search(line) and not phrases.PER_MINUTE.search(line)
+        return EndClass.SUBSCRIPTION_LIMIT if lasting else EndClass.RATE_LIMITED, at
+    if status := _first(told, phrases.STATUS_429):
+        return EndClass.RATE_LIMITED, _line(told, status)
     return None, 0
 
 
@@ -92,6 +111,22 @@ def _kind_of_quota(words: str, otherwise: EndClass) -> EndClass:
     if phrases.PER_DAY.search(words):
         return EndClass.SUBSCRIPTION_LIMIT
     return EndClass.RATE_LIMITED if phrases.PER_MINUTE.search(words) else otherwise
+
+
+def _line(text: str, found: re.Match[str]) -> int:
+    return text.count("\n", 0, found.start())
+
+
+def _scope(kind: EndClass, words: str) -> Scope:
+    if kind is EndClass.BALANCE_EXHAUSTED:
+        return Scope.QUOTA_GROUP
+    if phrases.ONE_FAMILY.search(words):
+        return Scope.MODEL_FAMILY
+    return Scope.MODEL if phrases.ONE_MODEL.search(words) else Scope.QUOTA_GROUP
+
+
+def _first(text: str, wording: Wording) -> re.Match[str] | None:
+    return min(claims(text, wording), key=re.Match.start, default=None)
 
 
 def _bounded(text: str) -> str:

@@ -6,6 +6,7 @@ which is the moment the words were written. Standard library only.
 """
 
 import re
+from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from itertools import product
 from zoneinfo import ZoneInfo
@@ -26,10 +27,12 @@ _DURATION = rf"{_PART}(?:(?:\s*,?\s*and\s+|\s*,\s*|\s*){_PART}){{0,6}}"
 _DURATION_ONLY = re.compile(rf"\s*(?:{_DURATION})\s*", re.IGNORECASE)
 _PARTS = re.compile(rf"([0-9.]+)\s*({_UNIT})", re.IGNORECASE)
 
+_SPACES = re.compile(r"\s{2,}")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_HTTP_DATE = re.compile(
-    r"(?:[A-Za-z]{3}, )?([0-9]{2}) ([A-Za-z]{3}) ([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) (?:GMT|UTC)"
-)
+_WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_HTTP_DATE = r"(?:[A-Za-z]{3,9},? )?([0-9A-Za-z][0-9A-Za-z :-]{12,24}?)(?: (?:GMT|UTC))?"
+_IMF_DATE = r"(?:[A-Za-z]{3}, )?[0-9]{2} [A-Za-z]{3} [0-9]{4} [0-9:]{8} (?:GMT|UTC)"
+_HTTP_DATES = ("%d %b %Y %H:%M:%S", "%d-%b-%y %H:%M:%S", "%b %d %H:%M:%S %Y")  # RFC 9110 names these three
 _RFC3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)?(?:[Zz]|\s?[+-][0-9]{2}:?[0-9]{2})?"
 )
@@ -76,15 +79,12 @@ def from_retry_after(value: str, now: datetime) -> datetime | None:
 
 
 def from_http_date(value: str) -> datetime | None:
-    """`Sat, 21 Nov 2026 11:17:38 GMT`."""
-    found = _HTTP_DATE.fullmatch(value.strip())
-    if not found or found[2].lower() not in _MONTHS:
-        return None
-    try:
-        month = _MONTHS.index(found[2].lower()) + 1
-        return datetime(int(found[3]), month, int(found[1]), int(found[4]), int(found[5]), int(found[6]), tzinfo=UTC)
-    except ValueError:
-        return None
+    """`Sat, 21 Nov 2026 11:17:38 GMT`, and the two older forms of a date in HTTP."""
+    if found := re.fullmatch(_HTTP_DATE, value.strip()):
+        for form in _HTTP_DATES:
+            with suppress(ValueError):
+                return datetime.strptime(found[1], form).replace(tzinfo=UTC)
+    return None
 
 
 def from_rfc3339(value: str) -> datetime | None:
@@ -100,6 +100,7 @@ def from_rfc3339(value: str) -> datetime | None:
 
 def find_reset(text: str, now: datetime) -> datetime | None:
     """The reset time that a text states, wherever it stands in it. Fields win over words (R-L2)."""
+    text = _SPACES.sub(" ", text)  # a long one would be tried at every length
     for pattern, read in _FORMS:
         for found in pattern.finditer(text):
             if at := read(found, now):
@@ -160,9 +161,12 @@ def _wall_time(found: re.Match[str], now: datetime) -> datetime | None:
     if clock is None or zone is None:
         return None
     today = now.astimezone(zone).date()
-    month, day, year = words.get("month"), words.get("day"), words.get("year")
-    if month is None or day is None:
-        days: list[date | None] = [today + timedelta(days=n) for n in range(3)]
+    month, day, year, weekday = map(words.get, ("month", "day", "year", "weekday"))
+    if weekday:
+        ahead = (_WEEKDAYS.index(weekday[:3].lower()) - today.weekday()) % 7
+        days: list[date | None] = [today + timedelta(days=n) for n in (ahead, ahead + 7)]
+    elif month is None or day is None:
+        days = [today + timedelta(days=n) for n in range(3)]
     elif year:
         stated = _day(int(year), month, day)
         return _instant(stated, clock, zone, 0) if stated else None
@@ -185,7 +189,10 @@ def _instant(day: date, clock: time, zone: tzinfo, fold: int) -> datetime:
 
 _FIELD = r"\\*[\"']?\s*[:=]\s*\\*[\"']?\s*"  # between a field's name and its value: quoted, escaped or bare
 _NUM = r"([0-9]{1,20}(?:\.[0-9]{1,20})?)(?!\w)(?!\.[0-9])"
-_LEAD = r"\b(?:(?<!connection )resets?|renews?|refresh(?:es)?|try(?: it)? again|retry|available(?: again)?|regain access|wait)"
+_LEAD = (
+    r"\b(?:(?<!connection )resets?|renews?|refresh(?:es)?|try(?: it)? again|retry|available(?: again)?|regain access|come back"
+    r"|wait)"
+)
 _MONTH = r"(?:jan|feb|mar|apr|may|june?|july?|aug|sept?|oct|nov|dec)(?:uary|ruary|ch|il|ust|ember|ober)?"
 _TIME = (
     r"(?=[0-9]{1,2}(?::[0-9]{2}|\s?[ap]\.?m))(?P<hour>[0-9]{1,2})"
@@ -197,6 +204,7 @@ _ZONE = (
 )
 _AT = rf"{_LEAD}(?:\s*(?:at|on|after|until|by))?[:\s]\s*"
 _LATER = rf"(?:(?:\s*,?\s*(?:at\s+)?|T){_TIME})?{_ZONE}"
+_DATE = r"(?P<year>2[0-9]{3})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})(?![0-9])"
 _YEAR = r"(?:,?\s+(?P<year>2[0-9]{3})\b(?!:|\s?[ap]\.?m))?"
 
 _FORMS = tuple(
@@ -210,14 +218,20 @@ _FORMS = tuple(
             rf"\bretry[-_ ]?after(?:[-_]?sec(?:ond)?s)?(?:{_FIELD}|\s+){_NUM}(?!\s*{_UNIT})",
             lambda found, now: from_seconds(found[1], now),
         ),
-        (rf"\bretry[-_ ]?after{_FIELD}({_HTTP_DATE.pattern})", lambda found, _: from_http_date(found[1])),
+        (rf"\bretry[-_ ]?after{_FIELD}({_IMF_DATE})", lambda found, _: from_http_date(found[1])),
         (rf"\bretry_?delay{_FIELD}({_DURATION})", lambda found, now: from_duration(found[1], now)),
         (
             rf"{_LEAD}(?:[\s_-]*(?:in|after|for))?[:=\s]\s*(?:in\s+)?(?:about\s+|approximately\s+|another\s+|~\s?)?({_DURATION})",
             lambda found, now: from_duration(found[1], now),
         ),
-        (rf"{_AT}(?P<year>2[0-9]{{3}})-(?P<month>[0-9]{{2}})-(?P<day>[0-9]{{2}})(?![0-9]){_LATER}", _wall_time),
+        (rf"{_AT}{_DATE}{_LATER}", _wall_time),
         (rf"{_AT}(?P<month>{_MONTH})\.?\s+(?P<day>[0-9]{{1,2}})(?:st|nd|rd|th)?\b{_YEAR}{_LATER}", _wall_time),
+        (rf"{_AT}(?P<weekday>(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?)\b{_LATER}", _wall_time),
         (rf"{_AT}{_TIME}{_ZONE}", _wall_time),
+        (r"([0-9]{1,9}) ?秒后重试", lambda found, now: from_seconds(found[1], now)),
+        (
+            rf"[在于] ?{_DATE} {_TIME}(?P<zone>)(?P<bare>) ?(?:重置|恢复)",
+            _wall_time,
+        ),
     )
 )

@@ -11,9 +11,35 @@ class Scope(StrEnum):
     """How much of an account a verdict speaks for."""
 
     QUOTA_GROUP = "QuotaGroup"
+    MODEL_FAMILY = "ModelFamily"
     MODEL = "Model"
     PROVIDER = "Provider"
     REQUEST = "Request"
+
+
+class Retry(StrEnum):
+    """Whose turn it is after a failure."""
+
+    SAME_CANDIDATE = "SameCandidate"
+    """It passes soon by itself: another candidate if there is one, else the same one again after `until`."""
+
+    OTHER_CANDIDATE = "OtherCandidate"
+    """Only another candidate will do: a spent window, money, a refused key, an outage of unknown length."""
+
+    NEVER = "Never"
+    """Nobody will do better: the request itself is at fault, or there was no failure."""
+
+
+def retry_of(kind: EndClass, until: datetime | None = None) -> Retry:
+    """Whose turn it is after a failure of that kind, which ends at `until` if somebody said so.
+
+    The one place that says so, for a request and for a run.
+    """
+    if kind is EndClass.RATE_LIMITED or (kind is EndClass.PROVIDER_OUTAGE and until):
+        return Retry.SAME_CANDIDATE
+    if kind in LIMIT_CLASSES or kind in (EndClass.PROVIDER_OUTAGE, EndClass.AUTH_FAILED):
+        return Retry.OTHER_CANDIDATE
+    return Retry.NEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +57,11 @@ class Verdict:
     until: datetime | None = None
     scope: Scope = Scope.PROVIDER
     reason: str = ""
+
+    @property
+    def retry(self) -> Retry:
+        """Whose turn it is now."""
+        return retry_of(self.kind, self.until)
 
     @property
     def is_limit(self) -> bool:

@@ -115,7 +115,9 @@ def test_r_c15_the_line_has_its_own_time() -> None:
         ("usage limit reached", Scope.QUOTA_GROUP),
         ("You have exhausted your daily quota on this model.", Scope.MODEL),
         ("Quota exceeded for metric: GenerateRequestsPerMinutePerProjectPerModel", Scope.MODEL),
-        ("Opus weekly limit reached", Scope.MODEL),
+        ("Opus weekly limit reached", Scope.MODEL_FAMILY),
+        ("You've hit your Sonnet limit", Scope.MODEL_FAMILY),
+        ("You've reached your weekly limit for Opus 4.5. Resets Monday.", Scope.MODEL_FAMILY),
         ("insufficient balance for this model", Scope.QUOTA_GROUP),
     ],
 )
