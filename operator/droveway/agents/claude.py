@@ -9,6 +9,7 @@ from droveway.agents.lines import fields, items, text
 from droveway.agents.stream import Completion, StreamParser, error_verdict
 from droveway.api.enums import Access, EndClass
 from droveway.core.completion import TokenBreakdown
+from droveway.core.families import FAMILIES
 from droveway.core.launch import Launch, LaunchRequest
 from droveway.core.redaction import one_line
 from droveway.core.resets import from_epoch
@@ -93,7 +94,7 @@ class ClaudeParser(StreamParser):
         rejected = [w for w in fields(info, "unifiedWindows").values() if text(w, "status") == "rejected"]
         resets = [r for w in [info, *rejected] if (r := self.lines.number(w, "resetsAt"))]
         until = rejected_until(max(resets), at) if resets else None
-        scope = Scope.MODEL if window.endswith(("_opus", "_sonnet")) else Scope.QUOTA_GROUP
+        scope = Scope.MODEL_FAMILY if window.rpartition("_")[2] in FAMILIES else Scope.QUOTA_GROUP
         reason = one_line(f"the {window or 'usage'} window of the subscription is spent")
         self._limit = Verdict(EndClass.SUBSCRIPTION_LIMIT, until, scope, reason)
 

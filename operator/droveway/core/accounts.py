@@ -8,10 +8,10 @@ from droveway.api.enums import EndClass
 from droveway.api.v1alpha1 import ModelProvider
 from droveway.api.v1alpha1.modelprovider import LimitStatus
 from droveway.core.accountpages import AccountPage
-from droveway.core.limitbook import Limit, LimitBook
+from droveway.core.limitbook import Limit, LimitBook, covered, scope_of
 from droveway.core.trials import Trials
 from droveway.core.utilization import Reading, UtilizationBook
-from droveway.core.verdict import Scope, Verdict
+from droveway.core.verdict import Verdict
 
 _MESSAGE = 256  # the schema's
 _LIMITS = 32  # the schema's
@@ -73,7 +73,7 @@ class Accounts:
         if known:
             return  # from here on the book is ahead of the status
         for held in provider.status.limits:
-            scope = Scope.MODEL if held.model else Scope.QUOTA_GROUP
+            scope = scope_of(held.model)
             limit = Limit(EndClass(held.kind), held.set_time, held.until_time, scope, held.model, held.message)
             if self._book.restore(held.quota_group, limit):
                 self._sources[held.quota_group, held.model] = held.source
@@ -101,7 +101,7 @@ class Accounts:
             self._book.forget(key)
             for limit, source in page.limits:
                 self._book.restore(key, limit)
-                self._sources[key, limit.model if limit.scope is Scope.MODEL else ""] = source
+                self._sources[key, limit.covers] = source
             for limit in later:
                 self._book.restore(key, limit)
             if page.streak:
@@ -198,16 +198,16 @@ class Accounts:
                 verdict = replace(verdict, until=until)
         changed = self._book.set(key, verdict, at, now, signal.model)
         if changed:
-            self._sources[key, signal.model if verdict.scope is Scope.MODEL else ""] = signal.source
+            self._sources[key, covered(verdict.scope, signal.model)] = signal.source
         return changed
 
     def _source(self, key: str, limit: Limit) -> str:
-        return self._sources.get((key, limit.model if limit.scope is Scope.MODEL else ""), "")
+        return self._sources.get((key, limit.covers), "")
 
     def _status(self, key: str, limit: Limit) -> LimitStatus:
         return LimitStatus(
             quota_group=key,
-            model=limit.model if limit.scope is Scope.MODEL else "",
+            model=limit.covers,
             kind=limit.kind.value,
             set_time=limit.set_at,
             until_time=limit.until,

@@ -1,7 +1,7 @@
 """The one mechanism for "this quota is spent until then". Standard library only.
 
-Telemetry, the operator's provider status and every gateway keep a book. A page is a quota key, or one model of it. Reading at
-any time forgets nothing (R-C23).
+Telemetry, the operator's provider status and every gateway keep a book. A page is a quota key, one model of it, or one family of
+models. Reading at any time forgets nothing (R-C23).
 """
 
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from droveway.api.enums import EndClass
+from droveway.core.families import FAMILIES, family
 from droveway.core.resets import LONGEST
 from droveway.core.verdict import Scope, Verdict
 
@@ -18,7 +19,26 @@ _FIRST_BACKOFF_SECONDS = 60
 _LONGEST_BACKOFF_SECONDS = 600
 
 Page = tuple[str, str]
-"""A quota key and the model that alone is limited, or "" when the whole group is."""
+"""A quota key and what of it is limited: a model, a family of models, or "" for the whole group."""
+
+
+def pages(key: str, model: str) -> set[Page]:
+    """Where a limit may stand that holds for a model of a quota key."""
+    return {(key, covers) for covers in ("", model, family(model))}
+
+
+def covered(scope: Scope, model: str) -> str:
+    """Under which name a limit of that scope is kept, when a model's failure told of it."""
+    if scope is Scope.MODEL_FAMILY:
+        return family(model)
+    return model if scope is Scope.MODEL else ""
+
+
+def scope_of(covers: str) -> Scope:
+    """What a limit speaks for that is kept under that name."""
+    if not covers:
+        return Scope.QUOTA_GROUP
+    return Scope.MODEL_FAMILY if covers in FAMILIES else Scope.MODEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +49,7 @@ class Limit:
         kind: SubscriptionLimit, RateLimited or BalanceExhausted.
         set_at: when it was last seen to be spent; what started later and succeeds disproves it.
         until: when it is back.
-        scope: Model when only `model` is limited.
+        scope: Model when only `model` is limited, ModelFamily when its family is.
         model: the model whose failure told.
         reason: one redacted line.
     """
@@ -40,6 +60,11 @@ class Limit:
     scope: Scope = Scope.QUOTA_GROUP
     model: str = ""
     reason: str = ""
+
+    @property
+    def covers(self) -> str:
+        """The model or the family that alone is limited; "" when the whole group is."""
+        return covered(self.scope, self.model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +106,7 @@ class LimitBook:
             self._count(key, at)
         if until <= now:
             return False
-        page = (key, model if verdict.scope is Scope.MODEL else "")
+        page = (key, covered(verdict.scope, model))
         held = self._limits.get(page)
         if held and held.until > now:
             at = max(at, held.set_at)
@@ -89,7 +114,7 @@ class LimitBook:
             if (verdict.until is None or throttle) and held.until >= until:
                 self._limits[page] = Limit(held.kind, at, held.until, held.scope, held.model, held.reason)
                 return False
-        scope = Scope.MODEL if page[1] else Scope.QUOTA_GROUP
+        scope = verdict.scope if page[1] else Scope.QUOTA_GROUP
         self._limits[page] = Limit(verdict.kind, at, until, scope, model, verdict.reason)
         self._drop_ancient(now)
         return held is None or (held.kind, held.until) != (verdict.kind, until)
@@ -108,20 +133,20 @@ class LimitBook:
         """
         if (streak := self._streaks.get(key)) and (at or started_at) > streak.last_at:
             del self._streaks[key]
-        pages = [page for page in {(key, ""), (key, model)} if page in self._limits]
-        cleared = [page for page in pages if started_at > self._limits[page].set_at]
+        held = [page for page in pages(key, model) if page in self._limits]
+        cleared = [page for page in held if started_at > self._limits[page].set_at]
         for page in cleared:
             del self._limits[page]
         return bool(cleared)
 
     def find(self, key: str, now: datetime, model: str = "") -> Limit | None:
         """The limit that holds longest for a model of that key at `now`."""
-        held = [limit for page in {(key, ""), (key, model)} if (limit := self._limits.get(page)) and limit.until > now]
+        held = [limit for page in pages(key, model) if (limit := self._limits.get(page)) and limit.until > now]
         return max(held, key=lambda limit: limit.until, default=None)
 
     def unproven(self, key: str, now: datetime, model: str = "") -> tuple[Page, Limit] | None:
         """The limit of a model of that key that ended last, while no success has shown that it did."""
-        over = [(p, limit) for p in {(key, ""), (key, model)} if (limit := self._limits.get(p)) and limit.until <= now]
+        over = [(p, limit) for p in pages(key, model) if (limit := self._limits.get(p)) and limit.until <= now]
         return max(over, key=lambda found: found[1].until, default=None)
 
     def until(self, key: str, now: datetime, model: str = "") -> datetime | None:
@@ -139,7 +164,7 @@ class LimitBook:
 
     def restore(self, key: str, limit: Limit) -> bool:
         """Puts back a limit that was kept elsewhere; one that was set later stands. Tells whether it was put back."""
-        page = (key, limit.model if limit.scope is Scope.MODEL else "")
+        page = (key, limit.covers)
         held = self._limits.get(page)
         if held and (held.set_at, held.until) >= (limit.set_at, limit.until):
             return False

@@ -6,7 +6,7 @@ Kept in memory alone: after a restart the first look at a quota is a trial like 
 
 from datetime import datetime, timedelta
 
-from droveway.core.limitbook import LimitBook, Page
+from droveway.core.limitbook import LimitBook, Page, pages
 
 TRIAL = timedelta(seconds=60)
 """How long a quota is on trial without news. Silence is consent: a limit shows in the first answer."""
@@ -40,6 +40,6 @@ class Trials:
 
     def give_back(self, key: str, model: str, begun: datetime) -> None:
         """The trial that began then was not made after all."""
-        for page in ((key, ""), (key, model)):
+        for page in pages(key, model):
             if self._begun.get(page, (None, None))[1] == begun:
                 del self._begun[page]

@@ -7,9 +7,10 @@ from typing import Any
 
 from droveway.api.enums import Dialect, EndClass
 from droveway.core.completion import TokenBreakdown
+from droveway.core.families import FAMILIES
 from droveway.core.verdict import Scope, Verdict
 from droveway.dialects.base import Answer, DialectSpec, Operation, Reply, Request, out_message, out_seconds
-from droveway.dialects.bodies import count, dump_object, table, text
+from droveway.dialects.bodies import count, dump_object, error_of, table, text
 from droveway.dialects.judge import SUCCEEDED, Fault, limited, rate_limited
 from droveway.dialects.stream import InBandJudge, StreamReader, event_json, event_kind
 from droveway.dialects.times import latest, moment, retry_after
@@ -54,8 +55,8 @@ class Anthropic(DialectSpec):
 
     def _read_answer(self, parsed: dict[str, Any] | list[Any], now: datetime) -> Answer:
         body = table(parsed)
-        if body.get("type") == "error":
-            return Answer(self.judge_in_band(table(body.get("error")), now))
+        if (error := error_of(body)) or body.get("type") == "error":
+            return Answer(self.judge_in_band(error, now))
         return Answer(
             SUCCEEDED, buckets(table(body.get("usage"))), text(body.get("model")), text(body.get("stop_reason"))
         )
@@ -63,8 +64,8 @@ class Anthropic(DialectSpec):
     def _own(self, fault: Fault) -> Verdict | None:
         return _subscription(fault)
 
-    def _status_of(self, error: dict[str, Any]) -> int:
-        return _STATUS_OF_TYPE.get(text(error.get("type")), 500)
+    def _status_of(self, error: dict[str, Any]) -> int | None:
+        return _STATUS_OF_TYPE.get(text(error.get("type")))
 
     def error_response(self, kind: EndClass, message: str, retry_after_seconds: int | None = None) -> Reply:
         """An error of this dialect. A spent subscription is told by the unified status, as the vendor does.
@@ -125,7 +126,7 @@ class AnthropicReader(StreamReader):
         elif kind == "message_stop":
             self.terminal = True
         elif kind == "error":
-            self._fail(table(event.get("error")))
+            self._fail(error_of(event))
         return not self.has_error
 
     def _add(self, holder: dict[str, Any]) -> None:
@@ -160,9 +161,9 @@ def _subscription(fault: Fault) -> Verdict | None:
         return None
     until = latest(moment(fault.headers.get(f"{_UNIFIED}{name}-reset")) for name in rejected)
     until = until or moment(fault.headers.get(f"{_UNIFIED}reset")) or retry_after(fault.headers, fault.now)
-    claim = fault.headers.get(f"{_UNIFIED}representative-claim", "").lower()
-    of_model = re.search("opus|sonnet|haiku", " ".join(rejected) or claim) and not {"5h", "7d"} & set(rejected)
-    return limited(fault, EndClass.SUBSCRIPTION_LIMIT, until, Scope.MODEL if of_model else Scope.QUOTA_GROUP)
+    spent = rejected or [fault.headers.get(f"{_UNIFIED}representative-claim", "").lower()]
+    of_family = all(name.rpartition("_")[2] in FAMILIES for name in spent)
+    return limited(fault, EndClass.SUBSCRIPTION_LIMIT, until, Scope.MODEL_FAMILY if of_family else Scope.QUOTA_GROUP)
 
 
 def _rejected_windows(headers: Mapping[str, str]) -> list[str]:

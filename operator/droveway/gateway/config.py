@@ -9,11 +9,10 @@ from droveway.api.enums import Access, CircuitName, ConditionType, Dialect, EndC
 from droveway.api.v1alpha1 import CandidateStatus, ModelProvider, ModelRoute
 from droveway.cluster.objects import Key
 from droveway.core.health import CircuitBreakerConfig
-from droveway.core.limitbook import Limit
+from droveway.core.limitbook import Limit, scope_of
 from droveway.core.provider import readings_of
 from droveway.core.signatures import Signatures, compiled
 from droveway.core.utilization import Reading
-from droveway.core.verdict import Scope
 
 
 class SecretKey(NamedTuple):
@@ -200,7 +199,7 @@ def provider_of(manifest: dict[str, Any]) -> Provider:
             EndClass(limit.kind),
             limit.set_time,
             limit.until_time,
-            Scope.MODEL if limit.model else Scope.QUOTA_GROUP,
+            scope_of(limit.model),
             limit.model,
             limit.message,
         )

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from droveway.api.enums import Access, CircuitName, Dialect, EndClass, Strategy
 from droveway.cluster.objects import Key
 from droveway.core.health import CircuitBreaker, CircuitState
-from droveway.core.limitbook import Limit, LimitBook
+from droveway.core.limitbook import Limit, LimitBook, pages
 from droveway.core.ranking import CandidateView
 from droveway.core.routing import first_objection
 from droveway.core.trials import Trials
@@ -195,7 +195,8 @@ class Standing:
     def _limit(self, provider: Provider, model: str, now: datetime) -> Limit | None:
         """The limit that lasts longest, of the operator's word and our own."""
         stated = self._config.snapshot.limits.get(provider.quota_key, ())
-        standing = [limit for limit in stated if limit.model in ("", model) and limit.until > now]
+        held = pages(provider.quota_key, model)
+        standing = [limit for limit in stated if (provider.quota_key, limit.covers) in held and limit.until > now]
         if own := self._limits.find(provider.quota_key, now, model):
             standing.append(own)
         return max(standing, key=lambda limit: limit.until, default=None)

@@ -254,12 +254,12 @@ def test_a_window_whose_reset_has_passed_names_the_end_but_limits_nothing() -> N
     assert outcome.limit is None
 
 
-def test_a_window_of_one_model_limits_that_model() -> None:
+def test_a_window_of_one_family_limits_that_family() -> None:
     parser = parser_of("claude")
     parser.feed(json.dumps(rejected(AT + timedelta(days=2), rateLimitType="seven_day_opus")), AT)
 
     assert parser.verdict is not None
-    assert parser.verdict.scope is Scope.MODEL
+    assert parser.verdict.scope is Scope.MODEL_FAMILY
 
 
 @pytest.mark.parametrize("status", ["allowed", "allowed_warning"])

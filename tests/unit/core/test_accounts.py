@@ -68,6 +68,20 @@ def test_a_limit_of_one_model_leaves_the_others_alone() -> None:
     assert [limit.model for limit in found.limits("a", NOON)] == ["m"]
 
 
+def test_a_limit_of_a_family_is_told_by_its_name_and_comes_back_from_the_status() -> None:
+    found = accounts(a={})
+    opus = "claude-opus-4-5"
+    found.take([said(verdict(EndClass.SUBSCRIPTION_LIMIT, after(60), scope=Scope.MODEL_FAMILY), model=opus)], NOON)
+    told = found.limits("a", NOON)
+    assert [(limit.model, limit.source) for limit in told] == [("opus", "gateway")]
+    again = a_provider("a")
+    fresh = Accounts("team")
+    fresh.know(again.model_copy(update={"status": again.status.model_copy(update={"limits": told})}))
+    assert limited(fresh, model="claude-opus-4-1")
+    assert not limited(fresh, model="claude-sonnet-4-5")
+    assert fresh.limits("a", NOON) == told
+
+
 @pytest.mark.parametrize(
     ("started", "clears"),
     [pytest.param(5, True, id="began after the limit"), pytest.param(-5, False, id="was in flight already")],

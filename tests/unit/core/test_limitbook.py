@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from droveway.api.enums import EndClass
-from droveway.core.limitbook import Limit, LimitBook, Streak
+from droveway.core.limitbook import Limit, LimitBook, Streak, scope_of
 from droveway.core.verdict import Scope, Verdict
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -118,6 +118,43 @@ def test_r_c14_stated_ends_count_in_the_row_too() -> None:
     book.set("k", spent(RATE, NOW + SECOND), NOW, NOW)
     book.set("k", spent(RATE), NOW + SECOND, NOW + SECOND)
     assert book.until("k", NOW + SECOND) == NOW + 121 * SECOND
+
+
+@pytest.mark.parametrize(
+    ("model", "limited"),
+    [
+        ("claude-opus-4-5", True),
+        ("anthropic/claude-opus-4.1", True),
+        ("opus", True),
+        ("claude-sonnet-4-5", False),
+        ("magnum-opuscule", False),
+        ("", False),
+    ],
+)
+def test_a_limit_of_a_family_holds_for_all_its_models(model: str, limited: bool) -> None:
+    book = LimitBook()
+    assert book.set("k", spent(until=NOW + HOUR, scope=Scope.MODEL_FAMILY), NOW, NOW, "claude-opus-4-5")
+    assert (book.find("k", NOW, model) is not None) is limited
+    assert (book.unproven("k", NOW + HOUR, model) is not None) is limited
+    assert book.succeeded("k", NOW + SECOND, model) is limited
+
+
+def test_a_limit_of_a_model_without_a_family_is_its_own() -> None:
+    book = LimitBook()
+    book.set("k", spent(until=NOW + HOUR, scope=Scope.MODEL_FAMILY), NOW, NOW, "gpt-5")
+    assert book.until("k", NOW, "gpt-5")
+    assert book.until("k", NOW, "gpt-5-mini") is None
+
+
+@pytest.mark.parametrize(
+    ("covers", "scope"), [("", Scope.QUOTA_GROUP), ("opus", Scope.MODEL_FAMILY), ("claude-opus-4-5", Scope.MODEL)]
+)
+def test_a_limit_is_put_back_for_what_it_covered(covers: str, scope: Scope) -> None:
+    kept = Limit(SUBSCRIPTION, NOW, NOW + HOUR, scope_of(covers), covers)
+    assert (kept.scope, kept.covers) == (scope, covers)
+    book = LimitBook()
+    assert book.restore("k", kept)
+    assert book.until("k", NOW, "claude-opus-4-5")
 
 
 def test_r_c20_a_limit_of_one_model_is_that_models() -> None:

@@ -10,7 +10,7 @@ import pytest
 from droveway.api.enums import Access, CircuitName, Dialect, EndClass, Strategy
 from droveway.cluster.objects import Key
 from droveway.core.health import CircuitBreakerConfig
-from droveway.core.limitbook import Limit
+from droveway.core.limitbook import Limit, scope_of
 from droveway.core.ranking import CandidateView
 from droveway.core.utilization import Reading
 from droveway.core.verdict import Scope, Verdict
@@ -64,7 +64,7 @@ class World:
 
 
 def limit(until: datetime, model: str = "", at: datetime = NOW - HOUR) -> Limit:
-    return Limit(EndClass.SUBSCRIPTION_LIMIT, at, until, Scope.MODEL if model else Scope.QUOTA_GROUP, model)
+    return Limit(EndClass.SUBSCRIPTION_LIMIT, at, until, scope_of(model), model)
 
 
 def spent(until: datetime | None = NOW + HOUR, scope: Scope = Scope.QUOTA_GROUP) -> Verdict:
@@ -126,6 +126,15 @@ def test_a_limit_of_a_model_leaves_the_others_of_its_group_alone() -> None:
     assert world.view("sonnet").limited_until is None
     world.ended(spent(NOW + 2 * HOUR, Scope.MODEL), candidate=sonnet)
     assert (world.view("a").limited_until, world.view("sonnet").limited_until) == (NOW + HOUR, NOW + 2 * HOUR)
+
+
+def test_a_limit_of_a_family_holds_for_every_model_of_it() -> None:
+    old, sonnet = Candidate("old", Key("ns", "a"), "claude-opus-4-1"), Candidate("sonnet", Key("ns", "a"), "sonnet")
+    stated = World(provider(limits=(limit(NOW + HOUR, "opus"),)), of=route(A, old, sonnet))
+    assert [stated.view(name).limited_until for name in ("old", "sonnet")] == [NOW + HOUR, None]
+    met = World(provider(), of=route(A, old, sonnet))
+    met.ended(spent(NOW + HOUR, Scope.MODEL_FAMILY), candidate=old)
+    assert [met.view(name).limited_until for name in ("a", "old", "sonnet")] == [NOW + HOUR, NOW + HOUR, None]
 
 
 def test_outages_open_the_breaker_one_probe_at_a_time_closes_it() -> None:
