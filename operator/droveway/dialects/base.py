@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from math import ceil
@@ -13,7 +13,7 @@ from droveway.core.completion import TokenBreakdown
 from droveway.core.limitbook import DEFAULT_LIMIT_TTL
 from droveway.core.verdict import Verdict
 from droveway.dialects.bodies import BadRequest, dump_object, parse_any, parse_object
-from droveway.dialects.judge import SUCCEEDED, Fault, judge, read_fault
+from droveway.dialects.judge import SUCCEEDED, Fault, judge, read_fault, said
 from droveway.dialects.stream import StreamReader
 
 DEFAULT_PAUSES = {
@@ -137,17 +137,20 @@ class DialectSpec(ABC):
         return SUCCEEDED if status < 400 else judge(read_fault(status, headers, body, now), self._own)
 
     def judge_in_band(self, error: dict[str, Any], now: datetime) -> Verdict:
-        """What an error inside a 200 means: judged as the status it would have had."""
+        """What an error inside a 200 means: judged as the status it would have had; by its words when nobody knows that."""
         status = self._status_of(error)
-        return judge(read_fault(status, {}, dump_object({"error": error}), now), self._own)
+        fault = read_fault(status or 429, {}, dump_object({"error": error}), now)
+        if status is None and said(fault) is None:
+            fault = replace(fault, status=500)
+        return judge(fault, self._own)
 
     @abstractmethod
     def _own(self, fault: Fault) -> Verdict | None:
         """What only this dialect knows about an error; None: nothing special."""
 
     @abstractmethod
-    def _status_of(self, error: dict[str, Any]) -> int:
-        """The status that an error has when it does not come inside a 200; 500 when nobody knows."""
+    def _status_of(self, error: dict[str, Any]) -> int | None:
+        """The status that an error has when it does not come inside a 200; None when nobody knows."""
 
     @abstractmethod
     def error_response(self, kind: EndClass, message: str, retry_after_seconds: int | None = None) -> Reply:

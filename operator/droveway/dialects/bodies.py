@@ -1,6 +1,7 @@
 """JSON bodies: in and out, and reading values that may be anything."""
 
 import json
+import re
 from typing import Any, NoReturn
 
 import orjson
@@ -48,14 +49,37 @@ def parse_any(body: bytes) -> Any:
         return None
 
 
+def parse_error(body: bytes) -> Any:
+    """The JSON value of a refusal, which may come from any proxy: broken UTF-8, a byte order mark and NaN are forgiven."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        try:
+            return json.loads(body.decode("utf-8-sig", "replace"))
+        except (ValueError, RecursionError):
+            return None
+
+
 def count(value: Any) -> int:
     """A token count; anything that is none is 0."""
     return max(0, value) if type(value) is int else 0
 
 
+def http_status(value: Any) -> int | None:
+    """The value if it is the status of a refusal, as a number or as digits."""
+    number = int(value) if isinstance(value, str) and re.fullmatch(r"[45][0-9]{2}", value) else count(value)
+    return number if 400 <= number < 600 else None
+
+
 def table(value: Any) -> dict[str, Any]:
     """The value if it is an object, else an empty one."""
     return value if isinstance(value, dict) else {}
+
+
+def error_of(holder: dict[str, Any]) -> dict[str, Any]:
+    """The error inside an answer or event, as an object, whatever it is; empty when there is none."""
+    found = holder.get("error")
+    return table(found) or ({"message": text(found)} if found else {})
 
 
 def first(value: Any) -> dict[str, Any]:

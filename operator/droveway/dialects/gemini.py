@@ -9,8 +9,18 @@ from droveway.api.enums import Dialect, EndClass
 from droveway.core.completion import TokenBreakdown
 from droveway.core.verdict import Verdict
 from droveway.dialects.base import Answer, DialectSpec, Operation, Reply, Request, out_message, out_seconds
-from droveway.dialects.bodies import BadRequest, count, dump_object, first, parse_object, table, text
-from droveway.dialects.judge import SUCCEEDED, Fault, google_quota, rate_limited
+from droveway.dialects.bodies import (
+    BadRequest,
+    count,
+    dump_object,
+    error_of,
+    first,
+    http_status,
+    parse_object,
+    table,
+    text,
+)
+from droveway.dialects.judge import SUCCEEDED, Fault, balance, google_quota, rate_limited, said
 from droveway.dialects.stream import InBandJudge, StreamReader, event_json
 
 _PATH = re.compile(r"(/v1(?:beta|alpha)?/models/)([^:]+):(generateContent|streamGenerateContent|countTokens)")
@@ -24,6 +34,17 @@ _FORMS = {  # status, its name, reason
     EndClass.AUTH_FAILED: (400, "INVALID_ARGUMENT", "API_KEY_INVALID"),
     EndClass.PROVIDER_OUTAGE: (503, "UNAVAILABLE", ""),
     EndClass.REQUEST_REJECTED: (400, "INVALID_ARGUMENT", ""),
+}
+_STATUS_OF_NAME = {
+    "INVALID_ARGUMENT": 400,
+    "FAILED_PRECONDITION": 400,
+    "UNAUTHENTICATED": 401,
+    "PERMISSION_DENIED": 403,
+    "NOT_FOUND": 404,
+    "RESOURCE_EXHAUSTED": 429,
+    "INTERNAL": 500,
+    "UNAVAILABLE": 503,
+    "DEADLINE_EXCEEDED": 504,
 }
 
 
@@ -68,7 +89,7 @@ class Gemini(DialectSpec):
         chunks = [table(chunk) for chunk in parsed] if isinstance(parsed, list) else [parsed]
         verdict, usage, model, reason = SUCCEEDED, TokenBreakdown(), "", ""
         for chunk in chunks:
-            if error := table(chunk.get("error")):
+            if error := error_of(chunk):
                 verdict = self.judge_in_band(error, now)
             if found := table(chunk.get("usageMetadata")):
                 usage = buckets(found)
@@ -77,12 +98,16 @@ class Gemini(DialectSpec):
         return Answer(verdict, usage, model, reason)
 
     def _own(self, fault: Fault) -> Verdict | None:
-        """A 429 is a day's quota or a throttle: its text always mentions plan and billing and decides nothing (R-C41)."""
-        return google_quota(fault) or rate_limited(fault) if fault.status == 429 else None
+        """A 429 is a day's quota or a throttle: its text always mentions plan and billing, which decides nothing (R-C41)."""
+        if fault.status != 429:
+            return None
+        if verdict := google_quota(fault):
+            return verdict
+        told = None if "plan and billing" in fault.message else said(fault)
+        return balance(fault) if told and told.kind is EndClass.BALANCE_EXHAUSTED else rate_limited(fault)
 
-    def _status_of(self, error: dict[str, Any]) -> int:
-        code = count(error.get("code"))
-        return code if 400 <= code < 600 else 500
+    def _status_of(self, error: dict[str, Any]) -> int | None:
+        return http_status(error.get("code")) or _STATUS_OF_NAME.get(text(error.get("status")))
 
     def error_response(self, kind: EndClass, message: str, retry_after_seconds: int | None = None) -> Reply:
         """An error of this dialect; a spent day is told by its quota id, a throttle by RetryInfo."""
@@ -132,8 +157,8 @@ class GeminiReader(StreamReader):
         if self.has_content and not (b'"finishReason"' in block or b'"error"' in block or b'"blockReason"' in block):
             return True
         event = event_json(block)
-        if event.get("error"):
-            self._fail(table(event.get("error")))
+        if error := error_of(event):
+            self._fail(error)
             return False
         self.model = text(event.get("modelVersion")) or self.model
         parts = table(first(event.get("candidates")).get("content")).get("parts")

@@ -9,7 +9,7 @@ from droveway.core.completion import TokenBreakdown
 from droveway.core.resets import from_seconds
 from droveway.core.verdict import Verdict
 from droveway.dialects.base import DialectSpec, Reply, out_message, out_seconds
-from droveway.dialects.bodies import count, dump_object, table
+from droveway.dialects.bodies import count, dump_object, http_status, table
 from droveway.dialects.judge import Fault, limited, stated, stated_inside
 from droveway.dialects.times import latest, moment
 
@@ -54,10 +54,10 @@ class OpenAI(DialectSpec):
     def _own(self, fault: Fault) -> Verdict | None:
         return _plan(fault)
 
-    def _status_of(self, error: dict[str, Any]) -> int:
-        number, names = count(error.get("code")), (error.get("code"), error.get("type"))
+    def _status_of(self, error: dict[str, Any]) -> int | None:
+        names = (error.get("code"), error.get("type"))
         found = (status for name, status in _STATUS_OF_CODE.items() if name in names)
-        return number if 400 <= number < 600 else next(found, 500)
+        return http_status(error.get("code")) or next(found, None)
 
     def error_response(self, kind: EndClass, message: str, retry_after_seconds: int | None = None) -> Reply:
         """An error of this dialect."""

@@ -8,7 +8,7 @@ from droveway.api.enums import Dialect, EndClass
 from droveway.core.completion import TokenBreakdown
 from droveway.core.verdict import Verdict
 from droveway.dialects.base import Answer, Operation, Reply, Request, out_message, out_seconds
-from droveway.dialects.bodies import dump_object, first, table, text
+from droveway.dialects.bodies import dump_object, error_of, first, table, text
 from droveway.dialects.judge import SUCCEEDED
 from droveway.dialects.openai import OpenAI, buckets, error_object, plan_limit
 from droveway.dialects.stream import DONE, InBandJudge, StreamReader, event_data, event_json
@@ -41,8 +41,8 @@ class OpenAIChat(OpenAI):
 
     def _read_answer(self, parsed: dict[str, Any] | list[Any], now: datetime) -> Answer:
         body = table(parsed)
-        if error := body.get("error"):
-            return Answer(self.judge_in_band(table(error), now))
+        if error := error_of(body):
+            return Answer(self.judge_in_band(error, now))
         usage = buckets(table(body.get("usage")), _WORDS)
         reason = text(first(body.get("choices")).get("finish_reason"))
         return Answer(SUCCEEDED, usage, text(body.get("model")), reason)
@@ -83,8 +83,8 @@ class ChatReader(StreamReader):
         if not event:
             self.terminal = self.terminal or event_data(block).strip() == DONE
             return True
-        if error := event.get("error"):
-            self._fail(table(error) or {"message": error})
+        if error := error_of(event):
+            self._fail(error)
             return False
         usage = table(event.get("usage"))
         self._usage = usage or self._usage

@@ -7,7 +7,7 @@ from droveway.api.enums import Dialect, EndClass
 from droveway.core.completion import TokenBreakdown
 from droveway.core.verdict import Verdict
 from droveway.dialects.base import Answer, Operation, Reply, Request, out_message, out_seconds
-from droveway.dialects.bodies import dump_object, table, text
+from droveway.dialects.bodies import dump_object, error_of, table, text
 from droveway.dialects.judge import SUCCEEDED
 from droveway.dialects.openai import OpenAI, buckets, error_object, plan_limit
 from droveway.dialects.stream import InBandJudge, StreamReader, event_json, event_kind
@@ -28,8 +28,8 @@ class OpenAIResponses(OpenAI):
 
     def _read_answer(self, parsed: dict[str, Any] | list[Any], now: datetime) -> Answer:
         body = table(parsed)
-        failed = body.get("status") == "failed" or bool(body.get("error"))
-        verdict = self.judge_in_band(table(body.get("error")), now) if failed else SUCCEEDED
+        error = error_of(body)
+        verdict = self.judge_in_band(error, now) if error or body.get("status") == "failed" else SUCCEEDED
         return Answer(verdict, buckets(table(body.get("usage")), _WORDS), text(body.get("model")), finish_reason(body))
 
     def in_band_error(self, kind: EndClass, message: str) -> bytes:
@@ -73,9 +73,9 @@ class ResponsesReader(StreamReader):
         if kind in ("response.completed", "response.incomplete"):
             self.terminal, self.finish_reason = True, finish_reason(response)
         elif kind == "response.failed":
-            self._fail(table(response.get("error")))
+            self._fail(error_of(response))
         elif kind == "error":
-            self._fail(table(event.get("error")) or event)
+            self._fail(error_of(event) or event)
         elif _is_content(kind, event):
             self.has_content = True
         return not self.has_error

@@ -167,10 +167,23 @@ def test_a_rejected_subscription_without_any_time_lasts_an_hour() -> None:
 
 @pytest.mark.parametrize(
     ("windows", "scope"),
-    [(["7d_opus"], Scope.MODEL), (["7d_opus", "5h"], Scope.QUOTA_GROUP), (["7d"], Scope.QUOTA_GROUP)],
+    [
+        (["7d_opus"], Scope.MODEL_FAMILY),
+        (["7d_opus", "7d_sonnet"], Scope.MODEL_FAMILY),
+        (["7d_opus", "5h"], Scope.QUOTA_GROUP),
+        (["7d"], Scope.QUOTA_GROUP),
+        (["7d_oi"], Scope.QUOTA_GROUP),
+        ([], Scope.QUOTA_GROUP),
+    ],
 )
-def test_a_window_of_one_model_speaks_for_that_model(windows: list[str], scope: Scope) -> None:
-    headers = {f"{UNIFIED}{window}-status": "rejected" for window in windows}
+def test_r_c39_a_window_of_one_family_of_models_speaks_for_that_family(windows: list[str], scope: Scope) -> None:
+    headers = {f"{UNIFIED}{window}-status": "rejected" for window in windows} | {UNIFIED + "status": "rejected"}
+    assert classify_response("Anthropic", 429, headers, b"", NOW).scope is scope
+
+
+@pytest.mark.parametrize(("claim", "scope"), [("seven_day_opus", Scope.MODEL_FAMILY), ("five_hour", Scope.QUOTA_GROUP)])
+def test_r_c39_without_windows_the_claim_says_whom_it_concerns(claim: str, scope: Scope) -> None:
+    headers = {UNIFIED + "status": "rejected", UNIFIED + "representative-claim": claim}
     assert classify_response("Anthropic", 429, headers, b"", NOW).scope is scope
 
 
