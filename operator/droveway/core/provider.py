@@ -84,7 +84,13 @@ def _used(readings: Iterable[Reading], old: ModelProviderStatus) -> list[Utiliza
     return [
         held
         if (held := before.get(r.window)) and r.says_the_same(_reading_of(held))
-        else UtilizationStatus(window=r.window, used_percent=r.used_percent, reset_time=r.resets_at, observed_time=r.at)
+        else UtilizationStatus(
+            window=r.window,
+            used_percent=r.used_percent,
+            reset_time=r.resets_at,
+            spent_time=r.spent_at(),
+            observed_time=r.at,
+        )
         for r in readings
     ]
 

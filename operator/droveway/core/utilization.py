@@ -14,6 +14,9 @@ _FAMILIES = ("opus", "sonnet", "haiku")
 _MOST_WINDOWS = 8
 _MOST_PERCENT = 1000
 _UNTOLD = timedelta(hours=1)  # how long a reading holds that says no reset
+_LENGTH = re.compile(r"(\d{1,5})([mhd])(?:_|$)")
+_UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+_TELLING = 0.05  # share of a window that must have passed before its pace tells anything
 _STEADY = timedelta(minutes=1)  # resets that differ by less are the same one
 
 
@@ -42,11 +45,28 @@ class Reading:
         family = self.window.partition("_")[2]
         return not family or (family in _FAMILIES and family in model.lower())
 
+    def spent_at(self) -> datetime | None:
+        """When it is spent at the pace since it began; None: not before it begins anew, or nobody can tell yet."""
+        length = _length(self.window)
+        if self.resets_at is None or length is None or self.used_percent <= 0:
+            return None
+        began = self.resets_at - length
+        if self.at - began < length * _TELLING:
+            return None
+        spent = began + (self.at - began) * (100 / self.used_percent)
+        return max(spent, self.at) if spent < self.resets_at else None
+
     def says_the_same(self, other: "Reading") -> bool:
         """Whether nobody needs to hear both."""
         if self.used_percent != other.used_percent or (self.resets_at is None) != (other.resets_at is None):
             return False
         return not self.resets_at or not other.resets_at or abs(self.resets_at - other.resets_at) < _STEADY
+
+
+def _length(window: str) -> timedelta | None:
+    """How long a window is, by its name."""
+    found = _LENGTH.match(window)
+    return int(found[1]) * _UNITS[found[2]] if found else None
 
 
 def reading(window: str, used: float | None, resets_at: datetime | None, at: datetime) -> Reading | None:

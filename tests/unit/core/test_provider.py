@@ -115,6 +115,7 @@ def told(*readings: Reading, at: float = 1, known: ModelProvider | None = None) 
 def test_how_much_is_used_is_told_until_the_window_begins_anew() -> None:
     status = told(Reading("7d", 60, after(90), NOON), Reading("5h", 93, after(60), NOON))
     assert status.used_summary == "5h:93% 7d:60%"
+    assert status.utilization[0].spent_time is None, "its reset comes first"
     assert readings_of(status) == (Reading("5h", 93, after(60), NOON), Reading("7d", 60, after(90), NOON))
     assert next_change(status) == after(60)
     later = told(at=61, known=a_provider("p", status=status.to_wire()))
@@ -141,3 +142,8 @@ def test_use_can_wait_unless_it_changes_a_choice(used: int, at_once: bool) -> No
 
 def test_a_limit_cannot_wait() -> None:
     assert urgent(judge(a_provider("p")), judge(a_provider("p"), GOOD, said(EndClass.RATE_LIMITED, 30)), 90)
+
+
+def test_the_pace_of_use_tells_when_a_window_is_spent() -> None:
+    status = told(Reading("5h", 50, after(4 * 3600), NOON))
+    assert status.utilization[0].spent_time == after(3600)

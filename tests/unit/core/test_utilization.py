@@ -122,3 +122,27 @@ def test_a_page_stays_small_and_goes_with_its_account() -> None:
     assert found.note("k", [told("1h", 77, at=MINUTE)], NOW + MINUTE), "a known window is still followed"
     found.forget("k")
     assert found.readings("k", NOW) == []
+
+
+@pytest.mark.parametrize(
+    ("window", "used", "resets", "spent"),
+    [
+        pytest.param("5h", 90, HOUR, 4 * HOUR * 100 / 90 - 4 * HOUR, id="four hours in, nine tenths used"),
+        pytest.param("5h", 80, HOUR, None, id="just in time for its reset"),
+        pytest.param("5h", 40, HOUR, None, id="it lasts"),
+        pytest.param("7d_opus", 50, 5 * 24 * HOUR, 2 * 24 * HOUR, id="of one family"),
+        pytest.param("90m", 50, 60 * MINUTE, 30 * MINUTE, id="in minutes"),
+        pytest.param("5h", 120, HOUR, timedelta(), id="overdrawn"),
+        pytest.param("5h", 0, HOUR, None, id="nothing used"),
+        pytest.param("5h", 50, None, None, id="no reset"),
+        pytest.param("5h", 9, 5 * HOUR - 10 * MINUTE, None, id="it has only just begun"),
+        pytest.param("month", 50, HOUR, None, id="of unknown length"),
+    ],
+)
+def test_when_it_is_spent_at_this_pace(
+    window: str, used: int, resets: timedelta | None, spent: timedelta | None
+) -> None:
+    found = told(window, used, resets).spent_at()
+    assert (found is None) == (spent is None)
+    if found and spent is not None:
+        assert abs(found - (NOW + spent)) < timedelta(seconds=1)

@@ -146,6 +146,10 @@ class UtilizationStatus(Wire):
     window: Annotated[str, Field(max_length=33, description="5h, 7d, or of one family of models: 7d_opus.")]
     used_percent: Annotated[int, Field(ge=0, le=1000, description="More than 100 is overdrawn.")]
     reset_time: Annotated[Time | None, Field(description="When the window begins anew.")] = None
+    spent_time: Annotated[
+        Time | None,
+        Field(description="When it is spent at the pace since it began. Empty: not before it begins anew."),
+    ] = None
     observed_time: Annotated[Time, Field(description="When an answer told it first.")]
 
 
