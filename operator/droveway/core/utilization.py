@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from droveway.core.families import FAMILIES, family
+
 _NAME = re.compile(r"[0-9a-z]{1,16}(_[0-9a-z_]{1,16})?")
-_FAMILIES = ("opus", "sonnet", "haiku")
 _MOST_WINDOWS = 8
 _MOST_PERCENT = 1000
 _UNTOLD = timedelta(hours=1)  # how long a reading holds that says no reset
@@ -42,8 +43,8 @@ class Reading:
 
     def concerns(self, model: str) -> bool:
         """Whether a model's work counts in this window. What counts something else than models concerns none."""
-        family = self.window.partition("_")[2]
-        return not family or (family in _FAMILIES and family in model.lower())
+        counted = self.window.partition("_")[2]
+        return not counted or (counted in FAMILIES and counted == family(model))
 
     def spent_at(self) -> datetime | None:
         """When it is spent at the pace since it began; None: not before it begins anew, or nobody can tell yet."""
