@@ -47,6 +47,38 @@ async def test_a_nearly_spent_subscription_takes_no_new_session_and_keeps_its_ow
         assert (await gateway.ask()).headers["x-droveway-candidate"] == "a", "a session that is there stays"
 
 
+async def test_a_run_can_ask_what_its_route_would_do_now_and_why(tmp_path: Path) -> None:
+    async def refused(talk: Talk) -> None:
+        body = {"type": "error", "error": {"type": "rate_limit_error", "message": "spent"}}
+        await talk.answer(429, body, **windows("1.0", "rejected"))
+
+    async with (
+        scripted(refused) as (a, _),
+        scripted(using("0.95")) as (b, _),
+        scripted(plain) as (c, _),
+        serving(
+            tmp_path, provider("a", a), provider("b", b), provider("c", c, "OpenAIChat"), route("a", "b", "c")
+        ) as gateway,
+    ):
+        await gateway.ask()
+        async with gateway.agent.get(f"{gateway.url}/v1/routes/main:explain", headers=gateway.headers()) as answer:
+            told = await answer.json()
+        assert list(told["dialects"]) == ["Anthropic", "OpenAIChat"]
+        mine = told["dialects"]["Anthropic"]
+        assert (mine["chosen"], [r["candidate"] for r in mine["ranking"]]) == ("b", ["b"])
+        assert (mine["ranking"][0]["heldBack"], mine["ranking"][0]["usedPercent"]) == ("Draining", 95)
+        skipped = {found["candidate"]: found for found in mine["skipped"]}
+        assert {name: found["reason"] for name, found in skipped.items()} == {
+            "a": "SubscriptionLimit",
+            "c": "OtherDialect",
+        }
+        assert skipped["a"]["until"]
+        assert told["dialects"]["OpenAIChat"]["chosen"] == "c"
+        for path, headers, status in (("main", {}, 401), ("other", gateway.headers(), 403)):
+            async with gateway.agent.get(f"{gateway.url}/v1/routes/{path}:explain", headers=headers) as answer:
+                assert answer.status == status
+
+
 async def test_a_quota_that_is_used_up_on_purpose_is_not_drained(tmp_path: Path) -> None:
     async with (
         scripted(using("0.99")) as (a, _),

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -17,6 +18,7 @@ from droveway.gateway.attempt import Services
 from droveway.gateway.client import AgentStalled, Answering, Asked, Headers, Send
 from droveway.gateway.config import Config, Route
 from droveway.gateway.exchange import Exchange
+from droveway.gateway.explain import explain
 from droveway.gateway.identity import Caller, Doorkeeper, NotAllowed
 from droveway.gateway.ledger import Account
 from droveway.gateway.models import model_list
@@ -29,6 +31,7 @@ Scope = dict[str, Any]
 
 _SESSION_HEADERS = (b"x-claude-code-session-id", b"session-id", b"x-session-id")
 _KEY_PARAMETER = re.compile(r"(?:^|&)key=[^&]*")
+_EXPLAIN = re.compile(r"/v1/routes/([^/:]+):explain")
 _NOT_READY_SECONDS = 1
 
 
@@ -77,7 +80,9 @@ class App:
         elif found := by_path(method, path):
             await self._generate(found[0], scope, receive, answering)
         elif method == "GET" and path in ("/v1/models", "/v1beta/models"):
-            await self._models(scope, answering)
+            await answering.reply(self._models(scope))
+        elif method == "GET" and (named := _EXPLAIN.fullmatch(path)):
+            await answering.reply(self._explain(scope, named[1]))
         else:
             await answering.reply(self._plain(method, path))
 
@@ -160,15 +165,24 @@ class App:
             raise _NotServed(f"ModelRoute {run.namespace}/{run.route} of run {run.name} does not exist; create it")
         return caller, route
 
-    async def _models(self, scope: Scope, answering: Answering) -> None:
+    def _models(self, scope: Scope) -> Reply:
         try:
             _, route = self._admit(scope["headers"], scope["query_string"].decode("latin-1"))
         except (NotAllowed, _NotServed) as error:
-            status = 401 if isinstance(error, NotAllowed) else 503
-            await answering.reply(_json(status, {"error": {"type": "authentication_error", "message": str(error)}}))
-        else:
-            anthropic = any(name == b"anthropic-version" for name, _ in scope["headers"])
-            await answering.reply(_json(200, model_list(route, scope["path"], anthropic=anthropic)))
+            return _refusal(error)
+        anthropic = any(name == b"anthropic-version" for name, _ in scope["headers"])
+        return _json(200, model_list(route, scope["path"], anthropic=anthropic))
+
+    def _explain(self, scope: Scope, name: str) -> Reply:
+        """A run asks about its own route; what another route does is not its business."""
+        try:
+            caller, route = self._admit(scope["headers"], scope["query_string"].decode("latin-1"))
+        except (NotAllowed, _NotServed) as error:
+            return _refusal(error)
+        if name != route.key.name:
+            message = f"run {caller.run.name} is on route {route.key.name}; ask about that one"
+            return _json(403, {"error": {"type": "permission_error", "message": message}})
+        return _json(200, explain(self._services.standing, route, caller.run, datetime.now(UTC)))
 
 
 class _NotServed(Exception):  # noqa: N818 - says what happened
@@ -229,6 +243,11 @@ class _Serving:
             await self._answering.break_off(self._asked.spec.in_band_error(EndClass.PROVIDER_OUTAGE, self._stopped))
         else:
             await self._answering.reply(self._asked.spec.error_response(EndClass.PROVIDER_OUTAGE, self._stopped, 1))
+
+
+def _refusal(error: Exception) -> Reply:
+    status = 401 if isinstance(error, NotAllowed) else 503
+    return _json(status, {"error": {"type": "authentication_error", "message": str(error)}})
 
 
 def _json(status: int, body: dict[str, Any]) -> Reply:
