@@ -9,6 +9,7 @@ from droveway.api.v1alpha1 import ModelProvider, ModelProviderStatus
 from droveway.cluster import events
 from droveway.cluster.client import Cluster
 from droveway.cluster.objects import MODEL_PROVIDERS, Key
+from droveway.controllers.gauges import show_quota
 from droveway.controllers.ledger import Ledgers
 from droveway.controllers.secrets import Sources
 from droveway.controllers.status import write_status
@@ -43,11 +44,13 @@ class ProviderController:
             accounts.forget(key.name)
             self.digests.pop(key, None)
             self.written_at.pop(key, None)
+            show_quota(key, ModelProviderStatus())
             return None
         accounts.know(provider)
         secret = await self._secret(key, provider, accounts)
         now = self.now()
         status = provider_status(provider, secret, accounts, now, allow_direct_base_url=self.allow_direct_base_url)
+        show_quota(key, status)
         due = self.written_at.get(key, now - UTILIZATION_FLOOR) + UTILIZATION_FLOOR
         held_up = now < due and not urgent(provider.status, status, provider.spec.limits.drain_percent)
         if status != provider.status and not held_up:

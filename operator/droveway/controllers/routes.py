@@ -10,6 +10,7 @@ from droveway.cluster import events
 from droveway.cluster.client import Cluster
 from droveway.cluster.objects import MODEL_ROUTES, Key
 from droveway.controllers.counts import count_half_open
+from droveway.controllers.gauges import forget_circuits, show_circuits
 from droveway.controllers.ledger import Ledgers
 from droveway.controllers.status import write_status
 from droveway.controllers.world import World
@@ -35,6 +36,7 @@ class RouteController:
         if route is None:
             self.ledgers.drop(key)
             self.written_at.pop(key, None)
+            forget_circuits(key)
             return None
         if token := route.metadata.annotations.get(names.ANNOTATION_RESET_CIRCUIT):
             await self.ledgers.reset(key, token)
@@ -44,6 +46,7 @@ class RouteController:
         views = self.ledgers.candidates(key.namespace, route, now)
         ledger = self.ledgers.ledger(route)
         status = route_status(route, views, ledger, now)
+        show_circuits(key, route, status)
         wake_at = next_change(route, views, status, now)
         if status == route.status:
             return wake_at
