@@ -26,7 +26,7 @@ def test_a_key_says_whom_it_speaks_for_and_proves_it() -> None:
 
 def test_keys_stay_what_they_were_so_that_versions_understand_each_other() -> None:
     """Computed with `openssl dgst -sha256 -mac HMAC`, by hand."""
-    assert KEY == "175776f19fcd0225b07ec9a78b8d6122301f80ed0188387020ff8e5ca438d61f"
+    assert namespace_key(MASTER, "team") == "175776f19fcd0225b07ec9a78b8d6122301f80ed0188387020ff8e5ca438d61f"
     assert run_key(KEY, WHO) == f"dwk-{WHO.run_uid}-3-1ca26664a24515c060df06fc38c22a62"
     assert sidecar_token(KEY, WHO) == f"dws-{WHO.run_uid}-3-691dda7ac9deb583b04ca5ffbf4c63fc"
 
