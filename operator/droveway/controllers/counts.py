@@ -3,10 +3,19 @@
 from droveway.api.enums import CircuitName, TransitionReason
 from droveway.api.v1alpha1 import ModelRouteStatus
 from droveway.cluster.objects import Key
-from droveway.controllers.metrics import CIRCUIT_TRANSITIONS, CLOCK_CLAMPED, EVENTS
+from droveway.controllers.metrics import (
+    CIRCUIT_TRANSITIONS,
+    CLOCK_CLAMPED,
+    DIRECT_COST,
+    DIRECT_TOKENS,
+    EVENTS,
+    VALUES_REJECTED,
+)
 from droveway.core.breakers import Breakers
 from droveway.core.changes import Changes
+from droveway.core.events import TOKEN_BUCKETS, TOKEN_FIELDS
 from droveway.core.health import CircuitState
+from droveway.core.tally import NANO, ModelTally
 
 
 def count_changes(route: Key, breakers: Breakers, source: str, changes: Changes) -> None:
@@ -16,6 +25,11 @@ def count_changes(route: Key, breakers: Breakers, source: str, changes: Changes)
             EVENTS.labels(source, outcome).inc(count)
     if changes.clamped:
         CLOCK_CLAMPED.inc(changes.clamped)
+    for field, count in (("cost", changes.costs_rejected), ("latency", changes.latencies_rejected)):
+        if count:
+            VALUES_REJECTED.labels(field).inc(count)
+    for account, use in changes.direct.items():
+        _count_use((*route, *account), use)
     count_transitions(route, breakers, changes)
 
 
@@ -32,6 +46,14 @@ def count_half_open(route: Key, breakers: Breakers, old: ModelRouteStatus, new: 
         if candidate.circuit.state is CircuitName.HALF_OPEN and candidate.name not in known:
             target = breakers.target(candidate.name)
             _count(route, target, CircuitState.OPEN, CircuitState.HALF_OPEN, TransitionReason.COOLDOWN_OVER)
+
+
+def _count_use(target: tuple[str, ...], use: ModelTally) -> None:
+    for bucket, tokens in zip(TOKEN_FIELDS, use.tokens, strict=True):
+        if tokens and bucket in TOKEN_BUCKETS:  # not the total: sums over buckets are right
+            DIRECT_TOKENS.labels(*target, bucket).inc(tokens)
+    if use.cost:
+        DIRECT_COST.labels(*target).inc(use.cost / NANO)
 
 
 def _count(

@@ -23,6 +23,21 @@ SEEN_TO_POD = Histogram(
 )
 EVENTS = Counter("droveway_events_total", "Records of gateways and sidecars.", ["source", "outcome"])
 CLOCK_CLAMPED = Counter("droveway_clock_clamped_total", "Records that claimed to come from the future.")
+VALUES_REJECTED = Counter(
+    "droveway_values_rejected_total",
+    "Costs and latencies of completions that can be none; they count as unknown.",
+    ["field"],
+)
+DIRECT_TOKENS = Counter(
+    "droveway_direct_tokens_total",
+    "Tokens of Direct providers, in disjoint buckets, as their CLIs tell them.",
+    ["tenant", "route", "provider", "model", "type"],
+)
+DIRECT_COST = Counter(
+    "droveway_direct_cost_usd_total",
+    "US dollars of Direct providers, as their CLIs tell them; unknown costs are left out.",
+    ["tenant", "route", "provider", "model"],
+)
 TOKEN_DRIFT = Counter("droveway_token_drift_total", "Tokens by which sidecars and gateways disagreed over a run.")
 CIRCUIT_TRANSITIONS = Counter(
     "droveway_circuit_transitions_total",

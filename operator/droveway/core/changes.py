@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from droveway.core.accounts import Signal
 from droveway.core.health import Transition
+from droveway.core.tally import ModelTally
 from droveway.core.utilization import Reading
 
 
@@ -16,6 +17,8 @@ class Changes:
         gaps: numbers that a source skipped.
         strays: accepted records of runs that are over or unknown; they count for the route alone.
         clamped: records from the future (R-T2).
+        costs_rejected, latencies_rejected: values that can be none, and count as unknown (R-T12).
+        direct: what was used of Direct providers, by provider and model; by empty names where the candidate is another's.
         signals: what the calls say of their accounts, in order.
         utilization: how much of a quota is used, by provider, in order.
         transitions: of breakers, by candidate.
@@ -27,6 +30,9 @@ class Changes:
     gaps: int = 0
     strays: int = 0
     clamped: int = 0
+    costs_rejected: int = 0
+    latencies_rejected: int = 0
+    direct: dict[tuple[str, str], ModelTally] = field(default_factory=dict)
     signals: list[Signal] = field(default_factory=list)
     utilization: list[tuple[str, tuple[Reading, ...]]] = field(default_factory=list)
     transitions: list[tuple[str, Transition]] = field(default_factory=list)

@@ -128,7 +128,9 @@ def record_to_dict(record: Record) -> dict[str, Any]:
     return out
 
 
-TOKEN_FIELDS = ("total", "input", "output", "reasoning", "cache_read", "cache_write")
+TOKEN_BUCKETS = ("input", "output", "reasoning", "cache_read", "cache_write")
+"""Disjoint kinds of tokens."""
+TOKEN_FIELDS = ("total", *TOKEN_BUCKETS)
 
 
 def record_from_dict(data: dict[str, Any]) -> Record:

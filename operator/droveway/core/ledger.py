@@ -19,7 +19,7 @@ from droveway.core.events import Batch, Record, RecordKind
 from droveway.core.facts import RunFacts
 from droveway.core.redaction import one_line
 from droveway.core.sources import Sources, sidecar_source
-from droveway.core.tally import AttemptTally, RunTally, nano_dollars
+from droveway.core.tally import AttemptTally, ModelTally, RunTally, use_of
 from droveway.core.telemetry import TelemetryStore, TelemetrySummary
 from droveway.core.verdict import Verdict
 
@@ -62,7 +62,7 @@ class RouteLedger:
 
     def apply(self, batch: Batch, now: datetime, is_live: IsLive) -> Changes:
         """Takes the records of a batch that are new."""
-        changes = Changes()
+        changes, costs, latencies = Changes(), self.store.cost_rejected_total, self.store.latency_rejected_total
         for record in sorted(batch.records, key=lambda r: r.number):
             skipped = self.sources.take(batch.source, record.number, now)
             if skipped is None:
@@ -71,6 +71,8 @@ class RouteLedger:
             changes.gaps += skipped
             changes.accepted += 1
             self._take(record, batch.source, now, is_live, changes)
+        changes.costs_rejected = self.store.cost_rejected_total - costs
+        changes.latencies_rejected = self.store.latency_rejected_total - latencies
         return changes
 
     def facts(self, run_uid: str, attempt: int | None = None) -> RunFacts:
@@ -158,6 +160,8 @@ class RouteLedger:
         if record.success or (verdict and not (by_sidecar and tally and _repeats(tally, record, verdict))):
             who = "sidecar" if by_sidecar else "gateway"
             changes.signals.append(Signal(record.provider, record.model, verdict, at, started, who))
+        if by_sidecar:
+            self._add_direct(record, use_of(record), changes)
         if tally is None:
             return
         tally.count(record, by_agent=by_sidecar)
@@ -165,6 +169,12 @@ class RouteLedger:
             tally.session_id = record.session_id or tally.session_id
         else:
             self._follow(tally, tally.attempt(record.attempt), record, at)
+
+    def _add_direct(self, record: Record, use: ModelTally, changes: Changes) -> None:
+        """No gateway counts it. A sidecar could name any model; a candidate of the route has one."""
+        account = (record.provider, record.model)
+        known = account if self.breakers.target(record.candidate) == account else ("", "")
+        changes.direct.setdefault(known, ModelTally()).add(use)
 
     def _follow(self, tally: RunTally, attempt: AttemptTally, record: Record, at: datetime) -> None:
         """Which candidate serves the attempt's requests, and why it is another one than before."""
@@ -197,7 +207,7 @@ class RouteLedger:
             attempt.message = record.error or ""
             tally.result = record.result or tally.result
             if direct:
-                tally.settle(record)
+                self._add_direct(record, tally.settle(record), changes)
             elif record.completions:
                 attempt.told = record.tokens.total
 
@@ -250,7 +260,6 @@ class RouteLedger:
 
 def _completion(record: Record, at: datetime) -> CompletionEvent:
     """As telemetry counts it. Without the error: what it means for the quota is the verdict's to say."""
-    priced = nano_dollars(record.cost_usd) is not None
     return CompletionEvent(
         model=f"{record.provider}/{record.model}",
         session_id=record.session_id,
@@ -258,7 +267,7 @@ def _completion(record: Record, at: datetime) -> CompletionEvent:
         latency_ms=record.latency_ms,
         success=record.success,
         tokens=record.tokens,
-        cost_usd=record.cost_usd if priced else None,
+        cost_usd=record.cost_usd,
         id=record.id,
     )
 

@@ -1,7 +1,6 @@
 """What events have told about one run so far, in whole numbers: sums that do not depend on the order of what is added."""
 
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -10,7 +9,7 @@ from droveway.api.enums import EndClass
 from droveway.api.v1alpha1 import Usage
 from droveway.api.v1alpha1.agentrun import AttemptUsage, ModelUsage
 from droveway.api.v1alpha1.modelroute import TokensStatus
-from droveway.core.completion import TokenBreakdown
+from droveway.core.completion import DEAREST_USD, TokenBreakdown
 from droveway.core.events import TOKEN_FIELDS, Record
 from droveway.core.facts import AttemptFacts, RequestReroute, RunFacts
 from droveway.core.verdict import Scope, Verdict
@@ -39,13 +38,13 @@ class ModelTally:
     completions: int = 0
     failures: int = 0
 
-    def add(self, tokens: Iterable[int], cost: int | None, completions: int, failures: int) -> None:
+    def add(self, more: "ModelTally") -> None:
         """Adds calls."""
-        self.tokens = [min(a + b, _MOST) for a, b in zip(self.tokens, tokens, strict=True)]
-        if cost is not None:
-            self.cost = min((self.cost or 0) + cost, _MOST)
-        self.completions += completions
-        self.failures += failures
+        self.tokens = [min(a + b, _MOST) for a, b in zip(self.tokens, more.tokens, strict=True)]
+        if more.cost is not None:
+            self.cost = min((self.cost or 0) + more.cost, _MOST)
+        self.completions += more.completions
+        self.failures += more.failures
 
 
 @dataclass(slots=True)
@@ -135,18 +134,18 @@ class RunTally:
 
     def count(self, record: Record, *, by_agent: bool) -> None:
         """One call has ended."""
-        tokens, cost = _tokens(record.tokens), nano_dollars(record.cost_usd)
-        self._add(record, tokens, cost, 1, 0 if record.success else 1, by_agent=by_agent)
+        self._add(record, use_of(record), by_agent=by_agent)
 
-    def settle(self, final: Record) -> None:
-        """Takes the totals of a Direct attempt's last record for what never arrived one by one."""
+    def settle(self, final: Record) -> ModelTally:
+        """Takes the totals of a Direct attempt's last record for what never arrived one by one; returns that."""
         counted = self.attempt(final.attempt).counted
         missing = [max(0, a - b) for a, b in zip(_tokens(final.tokens), counted.tokens, strict=True)]
         told = nano_dollars(final.cost_usd)
         cost = None if told is None or told <= (counted.cost or 0) else told - (counted.cost or 0)
-        completions = max(0, final.completions - counted.completions)
-        if completions or cost or any(missing):
-            self._add(final, missing, cost, completions, 0, by_agent=True)
+        late = ModelTally(missing, cost, max(0, final.completions - counted.completions))
+        if late != ModelTally():
+            self._add(final, late, by_agent=True)
+        return late
 
     def moved(self, at: datetime, source: str, target: str, reason: str) -> None:
         """The gateway moved the run's requests."""
@@ -176,21 +175,19 @@ class RunTally:
             self.models[m.provider, m.model] = ModelTally(tokens, cost, m.completions, m.failures)
         self.priced |= next(given for given, name in _SOURCES.items() if name == usage.cost_source)
 
-    def _add(
-        self, record: Record, tokens: list[int], cost: int | None, completions: int, failures: int, *, by_agent: bool
-    ) -> None:
+    def _add(self, record: Record, use: ModelTally, *, by_agent: bool) -> None:
         key = (record.provider[:253], record.model[:256])
         if key not in self.models and len(self.models) >= _MODELS:
             key = next(reversed(self.models))  # the schema's bound; sums stay right
-        self.models.setdefault(key, ModelTally()).add(tokens, cost, completions, failures)
-        self.attempt(record.attempt).counted.add(tokens, cost, completions, failures)
-        if cost is not None:
+        self.models.setdefault(key, ModelTally()).add(use)
+        self.attempt(record.attempt).counted.add(use)
+        if use.cost is not None:
             self.priced.add("Agent" if by_agent else "PriceList")
 
     def _usage(self) -> Usage:
         total = ModelTally()
         for tally in self.models.values():
-            total.add(tally.tokens, tally.cost, tally.completions, tally.failures)
+            total.add(tally)
         return Usage(
             tokens=_tokens_status(total.tokens),
             cost_usd=dollars(total.cost),
@@ -235,9 +232,14 @@ class RunTally:
         )
 
 
+def use_of(record: Record) -> ModelTally:
+    """What one call used."""
+    return ModelTally(_tokens(record.tokens), nano_dollars(record.cost_usd), 1, 0 if record.success else 1)
+
+
 def nano_dollars(cost_usd: float | None) -> int | None:
     """Billionths of a US dollar; None for what is no price (R-T12)."""
-    if cost_usd is None or not math.isfinite(cost_usd) or cost_usd < 0:
+    if cost_usd is None or not 0 <= cost_usd < DEAREST_USD:
         return None
     return min(round(cost_usd * NANO), _MOST)
 

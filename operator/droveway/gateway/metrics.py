@@ -1,9 +1,9 @@
 """Metrics of the gateway. Labels are bounded by the configuration: never a run, a session or a prompt."""
 
 from droveway.core.completion import TokenBreakdown
+from droveway.core.events import TOKEN_BUCKETS
 from droveway.observability.metrics import SMALL_BUCKETS, Metrics
 
-BUCKETS_OF_TOKENS = ("input", "output", "reasoning", "cache_read", "cache_write")
 Target = tuple[str, str, str, str]
 """tenant, route, provider, model"""
 
@@ -47,6 +47,6 @@ class GatewayMetrics:
 
     def count_tokens(self, target: Target, tokens: TokenBreakdown) -> None:
         """Adds the tokens of one completion."""
-        for bucket in BUCKETS_OF_TOKENS:
+        for bucket in TOKEN_BUCKETS:
             if count := getattr(tokens, bucket):
                 self.tokens(*target, bucket).inc(count)

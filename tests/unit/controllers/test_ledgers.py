@@ -23,6 +23,7 @@ from droveway.controllers.secrets import Sources
 from droveway.core.ranking import CandidateView
 from droveway.core.utilization import Reading
 from droveway.core.verdict import Scope, Verdict
+from helpers.metrics import total
 from helpers.operator import MAP, ROUTE, RUN, Desk, a_desk, attempt, over, run_manifest
 from helpers.told import (
     GATEWAY,
@@ -40,6 +41,8 @@ from helpers.told import (
     verdict,
 )
 
+REJECTED = "droveway_values_rejected_total"
+DIRECT_TOKENS, DIRECT_COST = "droveway_direct_tokens_total", "droveway_direct_cost_usd_total"
 WEEKLY = verdict(EndClass.SUBSCRIPTION_LIMIT, after(3600), "weekly limit reached")
 
 
@@ -329,6 +332,25 @@ class TestTold:
         desk = a_desk()
         await desk.ledgers.submit(batch(failure(1, 1, WEEKLY)))
         assert set(desk.woken) == {("run", "fix-login"), ("route", "coding"), ("provider", "anthropic")}
+
+    async def test_r_t12_what_can_be_no_value_is_counted(self) -> None:
+        before = [total(REJECTED, field=field) for field in ("cost", "latency")]
+        await a_desk().ledgers.submit(
+            batch(completion(1, cost_usd=-1.0), completion(2, cost_usd=-1.0, latency_ms=-1.0))
+        )
+        assert [total(REJECTED, field=field) for field in ("cost", "latency")] == [before[0] + 2, before[1] + 1]
+
+    async def test_s0_02_tokens_and_cost_of_a_direct_provider_are_counted_by_kind(self) -> None:
+        where = {"tenant": "team", "route": "coding", "provider": "login", "model": "opus"}
+        before = [total(DIRECT_TOKENS, **where, type=kind) for kind in ("input", "output", "total")]
+        cost = total(DIRECT_COST, **where)
+        desk = a_desk()
+        for _ in range(2):
+            await desk.ledgers.submit(batch(direct(1, cost_usd=0.25), source=SIDECAR))
+        await desk.ledgers.submit(batch(completion(1)))
+        after_them = [total(DIRECT_TOKENS, **where, type=kind) for kind in ("input", "output", "total")]
+        assert after_them == [before[0] + 70, before[1] + 30, 0], "once, and no total beside its parts"
+        assert total(DIRECT_COST, **where) == cost + 0.25
 
     async def test_a_limit_is_known_before_it_is_written(self) -> None:
         desk = a_desk()

@@ -18,7 +18,7 @@ from droveway.core.events import Record, RecordKind
 from droveway.core.facts import RunFacts
 from droveway.core.health import CircuitState
 from droveway.core.ledger import MOST_BYTES, RouteLedger
-from droveway.core.tally import RunTally
+from droveway.core.tally import ModelTally, RunTally
 from helpers.told import (
     GATEWAY,
     NOON,
@@ -174,6 +174,26 @@ class TestOneCountingSource:
         assert (usage.completions, usage.tokens.total, usage.tokens.input, usage.cost_usd) == (4, 450, 300, "1")
         assert usage.cost_source == "Agent"
 
+    def test_s0_02_what_a_direct_provider_was_used_is_told_as_a_run_s_usage_is(self) -> None:
+        ledger, totals = a_ledger(), TokenBreakdown(total=450, input=300, output=150)
+        said = [
+            tell(ledger, direct(1, cost_usd=0.25), source=SIDECAR),
+            tell(ledger, direct(1, cost_usd=0.25), source=SIDECAR),
+            tell(ledger, report(7, final=True, completions=4, tokens=totals, cost_usd=1.0), source=SIDECAR),
+            tell(ledger, direct(8, tokens=USED, model="claimed"), source=SIDECAR),
+        ]
+        of_the_provider = [changes.direct.get(("login", "opus"), ModelTally()) for changes in said]
+        assert [(use.tokens[:3], use.cost, use.completions) for use in of_the_provider] == [
+            ([100, 70, 30], 250_000_000, 1),
+            ([0, 0, 0], None, 0),
+            ([350, 230, 120], 750_000_000, 3),
+            ([0, 0, 0], None, 0),
+        ]
+        assert said[-1].direct["", ""].tokens[0] == 100, "no candidate of the route has that model"
+
+    def test_what_gateways_count_they_tell_themselves(self) -> None:
+        assert tell(a_ledger(), completion(1)).direct == {}
+
     def test_a_final_record_that_says_nothing_new_adds_nothing(self) -> None:
         ledger = a_ledger()
         tell(ledger, direct(1), source=SIDECAR)
@@ -197,6 +217,28 @@ class TestUsage:
         ledger = a_ledger()
         tell(ledger, completion(1, cost_usd=cost))
         assert (ledger.facts(UID).usage.cost_usd, ledger.facts(UID).usage.cost_source) == (None, "Unknown")
+
+    @pytest.mark.parametrize(
+        ("values", "rejected"),
+        [
+            pytest.param({"cost_usd": -0.5}, (1, 0), id="a negative cost"),
+            pytest.param({"cost_usd": float("nan")}, (1, 0), id="no number"),
+            pytest.param({"cost_usd": 1e12}, (1, 0), id="more than anything costs"),
+            pytest.param({"cost_usd": None, "latency_ms": -1.0}, (0, 1), id="a negative latency"),
+            pytest.param({"cost_usd": float("inf"), "latency_ms": float("inf")}, (1, 1), id="both without end"),
+            pytest.param({"cost_usd": 0.0, "latency_ms": 0.0}, (0, 0), id="free, and of unknown duration"),
+            pytest.param({"cost_usd": None, "latency_ms": None}, (0, 0), id="nothing known"),
+        ],
+    )
+    def test_r_t12_what_can_be_no_value_is_counted_once_and_unknown(
+        self, values: dict[str, Any], rejected: tuple[int, int]
+    ) -> None:
+        ledger = a_ledger()
+        changes = tell(ledger, completion(1, **values), completion(2, 2, cost_usd=0.25))
+        again = tell(ledger, completion(1, **values))
+        assert (changes.costs_rejected, changes.latencies_rejected) == rejected
+        assert (again.costs_rejected, again.latencies_rejected, again.duplicates) == (0, 0, 1)
+        assert ledger.facts(UID).usage.cost_usd == "0.25"
 
     def test_a_run_on_both_kinds_of_access_has_a_mixed_cost(self) -> None:
         ledger = a_ledger()

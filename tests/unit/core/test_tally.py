@@ -89,7 +89,7 @@ def test_more_models_than_a_status_holds_are_added_to_the_last() -> None:
         (0.1, 100_000_000, "0.1"),
         (10.0, 10_000_000_000, "10"),
         (0.000000001, 1, "0.000000001"),
-        (1e30, 2**53 - 1, "9007199.254740991"),
+        (1e11, 2**53 - 1, "9007199.254740991"),
     ],
 )
 def test_money_is_counted_in_billionths_of_a_dollar(cost: float, nano: int, text: str) -> None:
