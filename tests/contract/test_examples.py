@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
+from droveway.api.enums import Cli
 from droveway.api.v1alpha1 import KINDS
 from helpers.control_plane import ROOT, Api
 
@@ -45,7 +46,7 @@ def test_the_models_read_what_the_api_server_stores(api: Api, namespace: str, fi
 def test_there_is_an_agent_for_every_cli() -> None:
     shown = {found["spec"]["cli"] for found in objects((EXAMPLES / "agents.yaml").read_text())}
 
-    assert shown == {"claude", "codex", "opencode", "gemini", "custom"}
+    assert shown == set(Cli)
 
 
 def test_every_reference_of_the_demo_leads_somewhere() -> None:

@@ -33,6 +33,9 @@ def running(run: dict[str, object]) -> bool:
         ("codex", "OpenAIResponses", "gpt-5-codex"),
         ("opencode", "OpenAIChat", "gpt-5"),
         ("gemini", "Gemini", "gemini-2.5-pro"),
+        ("qwen", "OpenAIChat", "qwen3-coder-plus"),
+        ("pi", "Anthropic", "claude-sonnet-4-5"),
+        ("copilot", "OpenAIResponses", "gpt-5"),
     ],
 )
 async def test_every_cli_does_its_work(team: Team, cli: str, dialect: str, model: str) -> None:

@@ -320,6 +320,7 @@ async def test_an_agent_that_wants_out_is_refused_at_once(team: Team) -> None:
     assert refused_packets() > before, "and it is counted"
 
 
+@pytest.mark.timeout(600)
 async def test_no_cli_tries_to_leave_the_cluster(team: Team) -> None:
     before = refused_packets()
     clis = {
@@ -327,6 +328,9 @@ async def test_no_cli_tries_to_leave_the_cluster(team: Team) -> None:
         "codex": ("OpenAIResponses", "gpt-5-codex"),
         "opencode": ("OpenAIChat", "gpt-5"),
         "gemini": ("Gemini", "gemini-2.5-pro"),
+        "qwen": ("OpenAIChat", "qwen3-coder-plus"),
+        "pi": ("Anthropic", "claude-sonnet-4-5"),
+        "copilot": ("OpenAIResponses", "gpt-5"),
     }
     for cli, (dialect, model) in clis.items():
         team.apply(

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import pytest
 
-from droveway.agents import Outcome, launch, stream_parser
+from droveway.agents import Outcome, launch, speaks, stream_parser
 from droveway.api.enums import Access, Cli, Dialect, EndClass
 from droveway.core.completion import CompletionEvent
 from droveway.core.launch import Launch, LaunchRequest
@@ -31,6 +31,7 @@ CALL = {
     Dialect.OPENAI_RESPONSES: (400, 35, 7, 800, 0),
     Dialect.GEMINI: (400, 42, 7, 800, 0),
 }
+"""What one call of the mock uses: input, output, reasoning, cache read, cache write."""
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
@@ -106,6 +107,7 @@ def _run(how: Launch, tmp_path: Path) -> tuple[int, str, str]:
         (home / path).parent.mkdir(parents=True, exist_ok=True)
         (home / path).write_text(content)
     env = {"PATH": f"{BIN}:{os.environ['PATH']}", "HOME": str(home), "TMPDIR": str(tmp), **dict(how.env)}
+    env["COPILOT_PKG_CACHE_HOME"] = str(BIN.parents[1] / "copilot")  # in the image it is unpacked already
     env |= dict.fromkeys(how.key_env, RUN_KEY)
     if how.login_env:
         env[how.login_env] = "sk-ant-oat01-mock"
@@ -136,7 +138,41 @@ LAUNCHES = [
     pytest.param(Cli.OPENCODE, Dialect.ANTHROPIC, "claude-sonnet-4-5", id="opencode-anthropic"),
     pytest.param(Cli.OPENCODE, Dialect.OPENAI_RESPONSES, "gpt-5.1", id="opencode-responses"),
     pytest.param(Cli.GEMINI, Dialect.GEMINI, "gemini-2.5-pro", id="gemini"),
+    pytest.param(Cli.QWEN, Dialect.OPENAI_CHAT, "vendor/m1", id="qwen-chat"),
+    pytest.param(Cli.QWEN, Dialect.OPENAI_RESPONSES, "gpt-5.1", id="qwen-responses"),
+    pytest.param(Cli.QWEN, Dialect.GEMINI, "gemini-2.5-pro", id="qwen-gemini"),
+    pytest.param(Cli.PI, Dialect.OPENAI_CHAT, "vendor/m1:high", id="pi-chat"),
+    pytest.param(Cli.PI, Dialect.OPENAI_RESPONSES, "gpt-5.1", id="pi-responses"),
+    pytest.param(Cli.PI, Dialect.ANTHROPIC, "claude-sonnet-4-5", id="pi-anthropic"),
+    pytest.param(Cli.PI, Dialect.GEMINI, "gemini-2.5-pro", id="pi-gemini"),
+    pytest.param(Cli.COPILOT, Dialect.OPENAI_CHAT, "vendor/m1", id="copilot-chat"),
+    pytest.param(Cli.COPILOT, Dialect.OPENAI_RESPONSES, "gpt-5.1", id="copilot-responses"),
+    pytest.param(Cli.COPILOT, Dialect.ANTHROPIC, "claude-sonnet-4-5", id="copilot-anthropic"),
 ]
+ONE_EACH = [
+    pytest.param(Cli.CLAUDE, Dialect.ANTHROPIC, "claude-sonnet-4-5", id="claude"),
+    pytest.param(Cli.CODEX, Dialect.OPENAI_RESPONSES, "gpt-5.1-codex", id="codex"),
+    pytest.param(Cli.OPENCODE, Dialect.OPENAI_CHAT, "vendor/m1", id="opencode"),
+    pytest.param(Cli.GEMINI, Dialect.GEMINI, "gemini-2.5-pro", id="gemini"),
+    pytest.param(Cli.QWEN, Dialect.OPENAI_CHAT, "vendor/m1", id="qwen"),
+    pytest.param(Cli.PI, Dialect.OPENAI_CHAT, "vendor/m1", id="pi"),
+    pytest.param(Cli.COPILOT, Dialect.OPENAI_CHAT, "vendor/m1", id="copilot"),
+]
+
+
+def told(cli: Cli, dialect: Dialect, calls: int) -> tuple[int, ...]:
+    """What a CLI says of so many calls. Copilot names no tokens, pi and qwen no thinking (R-C32), but it is in their output."""
+    read_in, out, thought, *cached = (calls * tokens for tokens in CALL[dialect])
+    if cli is Cli.COPILOT:
+        return (0, 0, 0, 0, 0)
+    if cli is Cli.QWEN and dialect is Dialect.GEMINI:
+        return (read_in, out, 0, *cached)  # there it is not
+    return (read_in, out + thought, 0, *cached) if cli in {Cli.QWEN, Cli.PI} else (read_in, out, thought, *cached)
+
+
+def test_every_cli_is_launched_in_every_dialect_that_it_speaks() -> None:
+    assert {(p.values[0], p.values[1]) for p in LAUNCHES} == {(c, d) for c in Cli if c != Cli.CUSTOM for d in speaks(c)}
+    assert [p.values[0] for p in ONE_EACH] == [c for c in Cli if c != Cli.CUSTOM]
 
 
 @pytest.mark.parametrize(("cli", "dialect", "model"), LAUNCHES)
@@ -147,7 +183,7 @@ def test_it_asks_the_gateway_once_with_the_run_key_and_answers(
 
     assert ran.outcome.end_class is EndClass.SUCCEEDED
     assert ran.outcome.result == "Hello from the mock model."
-    assert ran.tokens() == CALL[dialect]
+    assert ran.tokens() == told(cli, dialect, 1)
     assert len(ran.calls) == 1
     call = json.dumps(ran.calls[0])
     assert RUN_KEY in call
@@ -155,7 +191,7 @@ def test_it_asks_the_gateway_once_with_the_run_key_and_answers(
     assert model in call
 
 
-@pytest.mark.parametrize(("cli", "dialect", "model"), LAUNCHES)
+@pytest.mark.parametrize(("cli", "dialect", "model"), ONE_EACH)
 def test_a_prompt_in_a_file_arrives(start: Any, tmp_path: Path, cli: Cli, dialect: Dialect, model: str) -> None:
     prompt = tmp_path / "prompt"
     prompt.write_text("Say hello from a file.\n" * 8000)  # longer than one argument may be
@@ -172,7 +208,27 @@ def test_it_may_use_its_tools(start: Any, cli: Cli, dialect: Dialect, model: str
 
     assert ran.outcome.success
     assert (ran.workspace / "mock.txt").read_text() == "written by a mock tool call\n"
-    assert ran.tokens() == tuple(2 * tokens for tokens in CALL[dialect])
+    assert ran.tokens() == told(cli, dialect, 2)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "end"),
+    [
+        ("auth", EndClass.AUTH_FAILED),
+        ("context", EndClass.REQUEST_REJECTED),
+        ("model_404", EndClass.REQUEST_REJECTED),
+    ],
+)
+@pytest.mark.parametrize(("cli", "dialect", "model"), ONE_EACH)
+def test_it_fails_as_it_was_recorded(
+    start: Any, cli: Cli, dialect: Dialect, model: str, scenario: str, end: EndClass
+) -> None:
+    ran = start(cli, dialect, scenario, model)
+
+    assert ran.outcome.end_class is end
+    assert ran.outcome.limit is None
+    assert ran.outcome.message
+    assert [e.success for e in ran.events] == [False]
 
 
 @pytest.mark.parametrize(
@@ -181,8 +237,9 @@ def test_it_may_use_its_tools(start: Any, cli: Cli, dialect: Dialect, model: str
         # With an API key claude is told no more than "rate limit".
         pytest.param(Cli.CLAUDE, Dialect.ANTHROPIC, "claude-sonnet-4-5", EndClass.RATE_LIMITED, 1, id="claude"),
         pytest.param(Cli.CODEX, Dialect.OPENAI_RESPONSES, "gpt-5.1-codex", EndClass.SUBSCRIPTION_LIMIT, 1, id="codex"),
-        # opencode tries on for more than a minute; the gateway tells it in a form that it does not retry.
         pytest.param(Cli.GEMINI, Dialect.GEMINI, "gemini-2.5-pro", EndClass.SUBSCRIPTION_LIMIT, 1, id="gemini"),
+        pytest.param(Cli.PI, Dialect.OPENAI_CHAT, "vendor/m1", EndClass.SUBSCRIPTION_LIMIT, 3, id="pi"),
+        # The others try on for a minute and more; the gateway tells them in a form that they do not retry.
     ],
 )
 def test_a_spent_subscription_is_seen(
@@ -212,6 +269,9 @@ def test_claude_with_its_own_login_names_the_reset(start: Any) -> None:
         pytest.param(Cli.CLAUDE, Dialect.ANTHROPIC, "claude-sonnet-4-5", 4, id="claude"),
         pytest.param(Cli.CODEX, Dialect.OPENAI_RESPONSES, "gpt-5.1-codex", 9, id="codex"),
         pytest.param(Cli.GEMINI, Dialect.GEMINI, "gemini-2.5-pro", 3, id="gemini"),
+        pytest.param(Cli.QWEN, Dialect.OPENAI_CHAT, "vendor/m1", 7, id="qwen"),
+        pytest.param(Cli.PI, Dialect.OPENAI_CHAT, "vendor/m1", 3, id="pi"),
+        pytest.param(Cli.COPILOT, Dialect.OPENAI_CHAT, "vendor/m1", 6, id="copilot"),
     ],
 )
 def test_an_outage_is_retried_a_few_times_only(start: Any, cli: Cli, dialect: Dialect, model: str, most: int) -> None:

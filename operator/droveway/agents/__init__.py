@@ -3,11 +3,8 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from droveway.agents import claude, codex, custom, gemini, opencode
-from droveway.agents.copilot import CopilotParser
+from droveway.agents import claude, codex, copilot, custom, gemini, opencode, pi, qwen
 from droveway.agents.custom import CustomParser
-from droveway.agents.pi import PiParser
-from droveway.agents.qwen import QwenParser
 from droveway.agents.stream import Outcome, StreamParser
 from droveway.api.enums import Access, Cli, Dialect
 from droveway.api.errors import UserMustAct
@@ -20,9 +17,9 @@ _PARSERS: dict[str, type[StreamParser]] = {
     "codex": codex.CodexParser,
     "opencode": opencode.OpencodeParser,
     "gemini": gemini.GeminiParser,
-    "qwen": QwenParser,
-    "pi": PiParser,
-    "copilot": CopilotParser,
+    "qwen": qwen.QwenParser,
+    "pi": pi.PiParser,
+    "copilot": copilot.CopilotParser,
 }
 
 _LAUNCHES: dict[Cli, Callable[[LaunchRequest], Launch]] = {
@@ -30,6 +27,9 @@ _LAUNCHES: dict[Cli, Callable[[LaunchRequest], Launch]] = {
     Cli.CODEX: codex.launch,
     Cli.OPENCODE: opencode.launch,
     Cli.GEMINI: gemini.launch,
+    Cli.QWEN: qwen.launch,
+    Cli.PI: pi.launch,
+    Cli.COPILOT: copilot.launch,
     Cli.CUSTOM: custom.launch,
 }
 
@@ -38,6 +38,9 @@ _DIALECTS = {
     Cli.CODEX: frozenset({Dialect.OPENAI_RESPONSES}),
     Cli.OPENCODE: frozenset({Dialect.ANTHROPIC, Dialect.OPENAI_CHAT, Dialect.OPENAI_RESPONSES}),
     Cli.GEMINI: frozenset({Dialect.GEMINI}),
+    Cli.QWEN: frozenset({Dialect.OPENAI_CHAT, Dialect.OPENAI_RESPONSES, Dialect.GEMINI}),
+    Cli.PI: frozenset(Dialect),
+    Cli.COPILOT: frozenset({Dialect.ANTHROPIC, Dialect.OPENAI_CHAT, Dialect.OPENAI_RESPONSES}),
     Cli.CUSTOM: frozenset(Dialect),
 }
 

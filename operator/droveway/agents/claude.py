@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from droveway.agents.evidence import rejected_until
+from droveway.agents.evidence import Failure, rejected_until
 from droveway.agents.lines import fields, items, text
-from droveway.agents.stream import Completion, StreamParser, error_verdict
+from droveway.agents.stream import Completion, StreamParser
 from droveway.api.enums import Access, EndClass
 from droveway.core.completion import TokenBreakdown
 from droveway.core.families import FAMILIES
@@ -48,42 +48,47 @@ class ClaudeParser(StreamParser):
     _refused = False
 
     def _read(self, line: dict[str, Any], at: datetime) -> None:
-        self._seen(text(line, "session_id"))
-        match text(line, "type"), text(line, "subtype"):
-            case "system", "init":
-                self._seen(model=text(line, "model"))
-            case "system", "api_retry":
-                kind = text(line, "error")
-                message = f"{kind} {text(line, 'message')}".strip()
-                self._noted(message, error_verdict(message, at, self.lines.number(line, "error_status")))
-            case "assistant", _ if text(line, "message", "model") != "<synthetic>":
+        self._in_session(line.get("session_id"))
+        match line.get("type"):
+            case "assistant" if text(line, "message", "model") != "<synthetic>":
                 self._went_on()
-            case "system", "model_refusal_no_fallback":
-                self._refused = True
-            case "rate_limit_event", _:
+            case "system":
+                self._system(line, at)
+            case "rate_limit_event":
                 self._limited(fields(line, "rate_limit_info"), at)
-            case "result", _:
+            case "result":
                 self._ended_with(line, at)
+
+    def _system(self, line: dict[str, Any], at: datetime) -> None:
+        match line.get("subtype"):
+            case "init":
+                self._with_model(line.get("model"))
+            case "api_retry":
+                message = f"{text(line, 'error')} {text(line, 'message')}".strip()
+                self._noted(Failure(message, at, status=self.lines.number(line, "error_status")))
+            case "model_refusal_no_fallback":
+                self._refused = True
 
     def _ended_with(self, line: dict[str, Any], at: datetime) -> None:
         spent = self._spent(line)
-        self._seen(model=spent[0].model)
-        if line.get("is_error") is not True and text(line, "subtype") in {"", "success"}:
+        self._with_model(spent[0].model)
+        if not line.get("is_error") and text(line, "subtype") in {"", "success"}:
             for completion in spent:
                 self._completed(completion, at)
             self._ended_well(text(line, "result"))
         else:
-            self._failed(*self._error(line, at), at, spent)
+            self._failed(self._failure_of(line, at), spent)
 
-    def _error(self, line: dict[str, Any], at: datetime) -> tuple[str, Verdict | None]:
+    def _failure_of(self, line: dict[str, Any], at: datetime) -> Failure:
         """An error result has its text in `result` or `errors`, its kind in `subtype`."""
-        errors = " ".join(e for e in items(line, "errors") if isinstance(e, str))
+        errors = " ".join(map(text, items(line, "errors")))
         message = text(line, "result") or errors or text(line, "error") or text(line, "subtype")
         if self._refused or text(line, "stop_reason") == "refusal":
-            return message, Verdict(EndClass.REQUEST_REJECTED, None, Scope.REQUEST, one_line(message))
-        status = self.lines.number(line, "api_error_status")
+            return Failure(
+                message, at, known=Verdict(EndClass.REQUEST_REJECTED, None, Scope.REQUEST, one_line(message))
+            )
         codes = f"{text(line, 'api_error')} {text(line, 'api_error_type')}"
-        return message, error_verdict(f"{message} {codes}", at, status)
+        return Failure(message, at, codes, self.lines.number(line, "api_error_status"))
 
     def _limited(self, info: dict[str, Any], at: datetime) -> None:
         """`allowed` and `allowed_warning` are no limits (R-C36); of the rejected windows the last reset counts."""
@@ -109,7 +114,7 @@ class ClaudeParser(StreamParser):
 
     def _spent(self, line: dict[str, Any]) -> list[Completion]:
         """`usage` is the count; the models only split it (R-C33)."""
-        usage = fields(line, "usage")
+        usage = self.lines.counts(line, "usage")
         counts = [
             self.lines.whole(usage, name)
             for name in ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")

@@ -4,8 +4,9 @@ import json
 from datetime import datetime
 from typing import Any
 
+from droveway.agents.evidence import Failure
 from droveway.agents.lines import fields, text
-from droveway.agents.stream import Completion, StreamParser, error_verdict
+from droveway.agents.stream import Completion, StreamParser
 from droveway.core.completion import TokenBreakdown
 from droveway.core.launch import Launch, LaunchRequest
 
@@ -65,23 +66,21 @@ class CodexParser(StreamParser):
         self._items = 0
 
     def _read(self, line: dict[str, Any], at: datetime) -> None:
-        match text(line, "type"):
+        match line.get("type"):
             case "thread.started":
-                self._seen(text(line, "thread_id"))
+                self._in_session(line.get("thread_id"))
                 self._counted = [0] * len(_USAGE)
             case "turn.started":
                 self._turn_started = at
             case "item.completed" | "item.started" if text(line, "item", "type") != "error":
                 self._item(fields(line, "item"))
             case "error":
-                message = text(line, "message")
-                self._noted(message, error_verdict(message, at))
+                self._noted(Failure(text(line, "message"), at))
             case "turn.completed":
                 self._turn(line, at)
             case "turn.failed":
-                message = text(line, "error", "message")
                 spent = Completion(self._tokens(line), latency_ms=self._latency(at))
-                self._failed(message, error_verdict(message, at), at, [spent])
+                self._failed(Failure(text(line, "error", "message"), at), [spent])
 
     def _item(self, item: dict[str, Any]) -> None:
         self._went_on()
@@ -94,7 +93,7 @@ class CodexParser(StreamParser):
         empty = all(fields(line, "usage").get(name) == 0 for name in ("input_tokens", "output_tokens"))
         spent = Completion(self._tokens(line), latency_ms=self._latency(at))
         if empty and not self._items:
-            self._failed("the turn ended without any output", None, at, [spent])
+            self._failed(Failure("the turn ended without any output", at), [spent])
         else:
             self._completed(spent, at)
             self._ended_well()
@@ -104,7 +103,7 @@ class CodexParser(StreamParser):
 
     def _tokens(self, line: dict[str, Any]) -> TokenBreakdown:
         """Usage counts up over a thread: the difference is this turn's. Cache is a part of input, reasoning of output."""
-        usage = fields(line, "usage")
+        usage = self.lines.counts(line, "usage")
         counts = [self.lines.whole(usage, name) for name in _USAGE]
         if not usage:
             counts = self._counted

@@ -1,7 +1,9 @@
 """What an error means that a command line printed. Only error fields and stderr come here, never the agent's words (R-P10)."""
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 
 from droveway.api.enums import EndClass
 from droveway.core.limits import classify_text, find_limit
@@ -58,6 +60,31 @@ _OUTAGE = re.compile(
     r"|timed out|\btimeout\b|\bterminated\b",
     re.IGNORECASE,
 )
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An error as it was told. It is judged when somebody asks: most errors are overcome, and judging is slow.
+
+    Attributes:
+        message: for people.
+        at: when it was told.
+        beside: what else was said that counts as evidence.
+        status: the HTTP status that stands beside it.
+        known: what it means, where that is certain.
+    """
+
+    message: str
+    at: datetime
+    beside: str = ""
+    status: float | None = None
+    known: Verdict | None = None
+
+    @cached_property
+    def verdict(self) -> Verdict | None:
+        """What it means; None when it says nothing about the provider."""
+        status = int(self.status) if self.status and 400 <= self.status < 600 else None
+        return self.known or judge(f"{self.message}\n{self.beside}".strip(), self.at, status)
 
 
 def judge(evidence: str, at: datetime, status: int | None = None) -> Verdict | None:

@@ -4,8 +4,9 @@ import json
 from datetime import datetime
 from typing import Any
 
+from droveway.agents.evidence import Failure
 from droveway.agents.lines import fields, text
-from droveway.agents.stream import RESULT_LIMIT, Completion, StreamParser, error_verdict
+from droveway.agents.stream import RESULT_LIMIT, Completion, StreamParser
 from droveway.core.completion import TokenBreakdown
 from droveway.core.launch import Launch, LaunchRequest
 
@@ -49,10 +50,11 @@ class GeminiParser(StreamParser):
         return _STATUS_OF_EXIT.get(exit_code)
 
     def _read(self, line: dict[str, Any], at: datetime) -> None:
-        match text(line, "type"):
+        match line.get("type"):
             case "init":
-                self._seen(text(line, "session_id"), text(line, "model"))
-            case "message" if text(line, "role") == "assistant":
+                self._in_session(line.get("session_id"))
+                self._with_model(line.get("model"))
+            case "message" if line.get("role") == "assistant":
                 self._went_on()
                 before = self._said if line.get("delta") is True else ""
                 self._said = (before + text(line, "content"))[:RESULT_LIMIT]
@@ -60,25 +62,23 @@ class GeminiParser(StreamParser):
             case "tool_use":
                 self._said = ""
             case "error":
-                message = text(line, "message")
-                self._noted(message, error_verdict(message, at))
+                self._noted(Failure(text(line, "message"), at))
             case "result":
                 self._ended_with(line, at)
 
     def _ended_with(self, line: dict[str, Any], at: datetime) -> None:
-        spent = self._spent(fields(line, "stats"))
+        spent = self._spent(self.lines.counts(line, "stats"))
         if text(line, "status") == "success":
             for completion in spent:
                 self._completed(completion, at)
             self._ended_well()
         else:
-            message = text(line, "error", "message")
-            self._failed(message, error_verdict(message, at), at, spent)
+            self._failed(Failure(text(line, "error", "message"), at), spent)
 
     def _spent(self, stats: dict[str, Any]) -> list[Completion]:
         """One completion per model that was used: the CLI may switch by itself."""
         latency = self.lines.number(stats, "duration_ms")
-        models = {name: self._tokens(fields(stats, "models", name)) for name in fields(stats, "models")}
+        models = {name: self._tokens(self.lines.counts(told)) for name, told in fields(stats, "models").items()}
         used = [Completion(tokens, name, latency) for name, tokens in models.items() if tokens.total]
         return used or [Completion(self._tokens(stats), "", latency)]
 

@@ -3,68 +3,94 @@
 import json
 import math
 import re
+from collections.abc import Iterator
 from typing import Any
 
 LINE_LIMIT = 1024 * 1024
-"""Characters of a line that are read; the rest is cut off (R-P2)."""
+"""Bytes of a line that are read; the rest is cut off (R-P2)."""
 
+_SURELY_SHORT = LINE_LIMIT // 4  # so many characters have no more bytes than that
 _WHOLE_LIMIT = 2**53  # a token count beyond what JSON carries exactly is no token count
+_BLANKS = re.compile(r"\s*")
+_NUMBER = re.compile(r"\s*[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?\s*", re.ASCII)
 _STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)"
-_CRI = re.compile(rf"{_STAMP} (?:stdout|stderr) ([FP])(?::\S*)?(?: (.*))?", re.DOTALL)
+_CRI = re.compile(rf"{_STAMP} (stdout|stderr) ([FP])(?::\S*)?(?: (.*))?", re.DOTALL)
 _PREFIX = re.compile(rf"(?:\s+|{_STAMP}\s|data:)+")
-_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+_ANSI = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]"  # colours, cursor
+    r"|\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # titles, links
+    r"|[ -/]+[0-~]|[0-Z\\^-~])"  # character sets, modes
+)
+_decode = json.JSONDecoder(strict=False).raw_decode
 
 
 class Lines:
     """Cleans lines one by one, joins the parts of a container runtime's long lines, and counts what was wrong.
 
     Attributes:
-        unparseable_total: lines that held no JSON at all.
+        read_total: lines that held anything.
+        unparseable_total: lines that held no JSON, or something after it.
         cut_total: lines longer than `LINE_LIMIT`.
-        mistyped_total: numbers that were none.
+        mistyped_total: numbers that were none, and counts that were no object.
     """
 
     def __init__(self) -> None:
+        self.read_total = 0
         self.unparseable_total = 0
         self.cut_total = 0
         self.mistyped_total = 0
-        self._part = ""
+        self._parts: dict[str, str] = {}
+
+    def objects(self, line: str) -> Iterator[tuple[dict[str, Any], str]]:
+        """The objects of a line, mostly one, each with its own text. Other JSON values are ignored (R-P1, R-P4)."""
+        if not line.startswith("{") or len(line) > _SURELY_SHORT or "\x1b" in line:
+            line = self.clean(line)
+        begin, end = 0, len(line)
+        self.read_total += end > 0
+        while begin < end:
+            try:
+                value, stop = _decode(line, begin)
+            except (ValueError, RecursionError):
+                self.unparseable_total += 1
+                return
+            if isinstance(value, dict):
+                yield value, line[begin:stop]
+            begin = _BLANKS.match(line, stop).end()  # type: ignore[union-attr]  # it matches nothing, too
 
     def clean(self, line: str) -> str:
         """The text of a whole line without prefix, colours and line end; "" while parts of it are missing."""
-        if not line.isascii():
-            line = line.encode("utf-8", "replace").decode()
         line = line.rstrip("\r\n").lstrip("\ufeff")
         if cri := _CRI.fullmatch(line):
-            line, more = cri[2] or "", cri[1] == "P"
-            self._part = (self._part + line)[: LINE_LIMIT + 1]
+            stream, more, part = cri[1], cri[2] == "P", cri[3] or ""
+            line = (self._parts.pop(stream, "") + part)[: LINE_LIMIT + 1]
             if more:
+                self._parts[stream] = line
                 return ""
-            line, self._part = self._part, ""
-        if len(line) > LINE_LIMIT:
-            line = line[:LINE_LIMIT]
-            self.cut_total += 1
-        line = _ANSI.sub("", line).lstrip("\ufeff")
+        if len(line) > _SURELY_SHORT:
+            line = self._cut(line)
+        if "\x1b" in line:
+            line = _ANSI.sub("", line)
+        line = line.lstrip("\ufeff")
         if prefix := _PREFIX.match(line):
             line = line[prefix.end() :]
         return line.strip()
 
     def rest(self) -> str:
         """The last line, if its final part never came."""
-        rest, self._part = self._part, ""
-        return self.clean(rest)
+        return self._parts.pop("stdout", "")
 
-    def parse(self, text: str) -> dict[str, Any] | None:
-        """The object of a cleaned line; None when it is text or another JSON value (R-P1, R-P4)."""
-        try:
-            value = json.loads(text, strict=False)
-        except (ValueError, RecursionError):
-            self.unparseable_total += 1
-            return None
-        return value if isinstance(value, dict) else None
+    def _cut(self, line: str) -> str:
+        encoded = line.encode("utf-8", "replace")
+        if len(encoded) <= LINE_LIMIT:
+            return line
+        self.cut_total += 1
+        return encoded[:LINE_LIMIT].decode("utf-8", "ignore")
 
     def whole(self, fields: dict[str, Any], name: str) -> int:
         """A count: whole, not negative. Numeric strings and whole floats are accepted, else 0 and counted (R-P5)."""
+        value = fields.get(name)
+        if type(value) is int and 0 <= value < _WHOLE_LIMIT:
+            return value
         number = self.number(fields, name)
         if number is None:
             return 0
@@ -79,13 +105,26 @@ class Lines:
         if value is None:
             return None
         try:
-            number = math.nan if isinstance(value, bool) or not isinstance(value, int | float | str) else float(value)
-        except (ValueError, OverflowError):
+            number = _as_float(value)
+        except OverflowError:
             number = math.nan
         if math.isfinite(number) and number >= 0:
             return number
         self.mistyped_total += 1
         return None
+
+    def counts(self, value: Any, *path: str) -> dict[str, Any]:
+        """The object at a path that should hold counts; {} when it is missing or none (counted)."""
+        for name in path:
+            value = value.get(name) if isinstance(value, dict) else None
+        self.mistyped_total += value is not None and not isinstance(value, dict)
+        return value if isinstance(value, dict) else {}
+
+
+def _as_float(value: object) -> float:
+    if isinstance(value, str):
+        return float(value) if len(value) <= 32 and _NUMBER.fullmatch(value) else math.nan
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
 
 
 def fields(value: Any, *path: str) -> dict[str, Any]:
@@ -99,7 +138,9 @@ def text(value: Any, *path: str) -> str:
     """The string at a path, fit to be encoded as UTF-8 (R-P3); "" when there is none."""
     for name in path:
         value = value.get(name) if isinstance(value, dict) else None
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
+    if not isinstance(value, str):
+        return ""
+    return value if value.isascii() else value.encode("utf-8", "replace").decode()
 
 
 def items(value: Any, *path: str) -> list[Any]:

@@ -4,8 +4,9 @@ import json
 from datetime import datetime
 from typing import Any
 
+from droveway.agents.evidence import Failure
 from droveway.agents.lines import fields, text
-from droveway.agents.stream import Completion, StreamParser, error_verdict
+from droveway.agents.stream import RESULT_LIMIT, Completion, StreamParser
 from droveway.api.enums import Dialect, EndClass
 from droveway.core.completion import TokenBreakdown
 from droveway.core.launch import Launch, LaunchRequest
@@ -65,11 +66,11 @@ class OpencodeParser(StreamParser):
         self._step_started: float | None = None
         self._steps = 0
         self._message = ""
-        self._texts: list[str] = []
+        self._answer = ""
 
     def _read(self, line: dict[str, Any], at: datetime) -> None:
-        self._seen(text(line, "sessionID"))
-        match text(line, "type"):
+        self._in_session(line.get("sessionID"))
+        match line.get("type"):
             case "step_start":
                 self._step_started = self.lines.number(line, "timestamp")
             case "text":
@@ -80,17 +81,20 @@ class OpencodeParser(StreamParser):
                 self._error(fields(line, "error"), at)
 
     def _said(self, part: dict[str, Any]) -> None:
+        """A message may come in several parts."""
         if (message := text(part, "messageID")) != self._message:
-            self._message, self._texts = message, []
-        self._texts.append(text(part, "text"))
-        self._keep_result("\n".join(self._texts))
-        if not self._steps and any(self._texts):
+            self._message, self._answer = message, ""
+        more = text(part, "text")
+        self._answer = f"{self._answer}\n{more}"[:RESULT_LIMIT] if self._answer else more[:RESULT_LIMIT]
+        self._keep_result(self._answer)
+        if not self._steps and self._answer:
             self._ended_well()  # the last step_finish can be missing: R-C29
 
     def _step(self, line: dict[str, Any], at: datetime) -> None:
         self._steps += 1
         part = fields(line, "part")
-        cost = self.lines.number(line | part, "cost") or None  # 0: no price is configured, so it is unknown (R-T12)
+        # 0: no price is configured, so it is unknown (R-T12).
+        cost = self.lines.number(part if "cost" in part else line, "cost") or None
         spent = Completion(self._tokens(part), "", self._latency(line), cost)
         reason = text(part, "reason") or "stop"
         if reason in _NORMAL or (reason in {"length", "max_tokens"} and spent.tokens.output > 0):
@@ -100,22 +104,23 @@ class OpencodeParser(StreamParser):
         message = f"the last step ended with reason {reason}"
         refused = reason in {"content-filter", "refusal"}
         verdict = Verdict(EndClass.REQUEST_REJECTED, None, Scope.REQUEST, message) if refused else None
-        self._failed(message, verdict, at, [spent])
+        self._failed(Failure(message, at, known=verdict), [spent])
 
     def _error(self, error: dict[str, Any], at: datetime) -> None:
         data = fields(error, "data")
         headers = fields(data, "responseHeaders")
         message = text(data, "message") or text(error, "message") or text(error, "name")
         retry = f"retry-after: {text(headers, 'retry-after')}" if "retry-after" in headers else ""
-        evidence = "\n".join((message, text(error, "name"), text(data, "responseBody"), retry))
-        self._failed(message, error_verdict(evidence, at, self.lines.number(data, "statusCode")), at)
+        beside = "\n".join((text(error, "name"), text(data, "responseBody"), retry))
+        self._failed(Failure(message, at, beside, self.lines.number(data, "statusCode")))
 
     def _latency(self, line: dict[str, Any]) -> float | None:
         ended, began = self.lines.number(line, "timestamp"), self._step_started
         return ended - began if ended and began and ended > began else None
 
     def _tokens(self, part: dict[str, Any]) -> TokenBreakdown:
-        tokens, cache = fields(part, "tokens"), fields(part, "tokens", "cache")
+        tokens = self.lines.counts(part, "tokens")
+        cache = self.lines.counts(tokens, "cache")
         counts = [self.lines.whole(tokens, name) for name in ("input", "output", "reasoning")]
         counts += [self.lines.whole(cache, name) for name in ("read", "write")]
         return TokenBreakdown(sum(counts), *counts)

@@ -1,14 +1,14 @@
 """From the lines of a run to completion events and exactly one outcome (R-P9, R-C1, R-C2)."""
 
-import hashlib
 from abc import ABC, abstractmethod
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from droveway.agents.evidence import OVER, died_by_signal, judge, judge_status, judge_stderr, may_be_evidence
+from droveway.agents.evidence import OVER, Failure, died_by_signal, judge_status, judge_stderr, may_be_evidence
+from droveway.agents.identity import Identities
 from droveway.agents.lines import Lines, text
 from droveway.api.enums import EndClass
 from droveway.core.completion import CompletionEvent, TokenBreakdown
@@ -19,8 +19,13 @@ from droveway.core.verdict import Verdict
 RESULT_LIMIT = 8192
 """Characters of the agent's final text that are kept: more than any caller keeps, so that it can tell that it was cut."""
 
+_NAME_LIMIT = 256  # characters of a session or a model
+_HELD = 64  # failed completions that wait for the end of the run
 _HINTS = 32  # places of stderr that are judged when a run has failed, the last first
 _STDERR_TAIL = 3  # lines read together: some errors put the reset time on a line of its own
+_STDERR_LIMIT = 2048  # characters of each
+_NO_TOKENS = TokenBreakdown()
+_NOTHING = Failure("", OVER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +57,10 @@ class Outcome:
 class Completion:
     """What one line says about the completions behind it."""
 
-    tokens: TokenBreakdown = field(default_factory=TokenBreakdown)
+    tokens: TokenBreakdown = _NO_TOKENS
     model: str = ""
     latency_ms: float | None = None
     cost_usd: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    message: str
-    verdict: Verdict | None
 
 
 class StreamParser(ABC):
@@ -85,19 +84,17 @@ class StreamParser(ABC):
         self.model = ""
         self.utilization: tuple[Reading, ...] = ()
         self.lines = Lines()
-        self._seed = f"{run_id}\0{attempt}\0"
+        self._identities = Identities(run_id, attempt)
         self._session = run_id
-        self._line = ""
-        self._used: Counter[str] = Counter()
+        self._text = ""
         self._fresh: list[CompletionEvent] = []
         self._held: list[CompletionEvent] = []
         self._result = ""
-        self._anything = False
         self._ended: bool | None = None
-        self._failure: _Failure | None = None
+        self._failure: Failure | None = None
         self._limit: Verdict | None = None
-        self._note: _Failure | None = None
-        self._stderr: list[str] = []
+        self._note: Failure | None = None
+        self._stderr: deque[str] = deque(maxlen=_STDERR_TAIL)
         self._stderr_lines = Lines()
         self._hinted = 0
         self._hints: deque[tuple[str, datetime]] = deque(maxlen=_HINTS)
@@ -111,15 +108,17 @@ class StreamParser(ABC):
     def feed(self, line: str, at: datetime) -> list[CompletionEvent]:
         """One line of stdout, read at `at`: the completions that it tells of."""
         if self._outcome is None:
-            self._take(self.lines.clean(line), at)
+            self._take(line, at)
+        if not self._fresh:
+            return []
         fresh, self._fresh = self._fresh, []
         return fresh
 
     def feed_stderr(self, line: str, at: datetime) -> None:
         """One line of stderr: evidence of a failed run (R-L1)."""
-        if not (line := self._stderr_lines.clean(line)[:RESULT_LIMIT]):
+        if not (line := text(self._stderr_lines.clean(line)[:_STDERR_LIMIT])):
             return
-        self._stderr = [*self._stderr[1 - _STDERR_TAIL :], line]
+        self._stderr.append(line)
         self._hinted = _STDERR_TAIL if may_be_evidence(line) else self._hinted - 1
         if self._hinted > 0:
             self._hints.append((" ".join(self._stderr), at))
@@ -142,35 +141,41 @@ class StreamParser(ABC):
 
     # What subclasses tell.
 
-    def _seen(self, session_id: str = "", model: str = "") -> None:
-        self.session_id = session_id or self.session_id
-        if model and model != "<synthetic>":  # R-C11
-            self.model = text(model)
+    def _in_session(self, name: object) -> None:
+        """What a line calls the session, mostly what the line before called it."""
+        if name != self.session_id:
+            self.session_id = text(name)[:_NAME_LIMIT] or self.session_id
+
+    def _with_model(self, name: object) -> None:
+        """What a line calls the model."""
+        if name != self.model:
+            self.model = _model(name) or self.model
 
     def _completed(self, completion: Completion, at: datetime) -> None:
         """A completion that went well: told at once."""
         self._fresh.append(self._event(completion, at))
 
     def _ended_well(self, result: str | None = None) -> None:
-        """The terminal event of a success, or a step after which the run may end."""
+        """The terminal event of a success, or a step after which the run may end. What failed before is overcome."""
         self._ended, self._failure = True, None
-        self._held = [event for event in self._held if event.tokens.total]
+        self._overcome(len(self._held))
         if result is not None:
             self._keep_result(result)
 
     def _keep_result(self, result: str) -> None:
-        self._result = result.strip()[:RESULT_LIMIT]
+        self._result = result[:RESULT_LIMIT]
 
-    def _failed(self, message: str, verdict: Verdict | None, at: datetime, spent: Sequence[Completion] = ()) -> None:
+    def _failed(self, failure: Failure, spent: Sequence[Completion] = (Completion(),)) -> None:
         """The terminal event of a failure; a later one replaces it. `spent`: what the failed completions used."""
-        self._ended, self._failure = False, _Failure(message, verdict)
+        self._ended, self._failure = False, failure
+        error = failure.message[:RESULT_LIMIT]
         self._held = [event for event in self._held if event.tokens.total]
-        failed = [replace(self._event(c, at), success=False, error=_brief(message)) for c in spent or [Completion()]]
-        self._held += failed
+        self._held += [replace(self._event(c, failure.at), success=False, error=error) for c in spent]
+        self._overcome(len(self._held) - _HELD)
 
-    def _noted(self, message: str, verdict: Verdict | None) -> None:
+    def _noted(self, failure: Failure) -> None:
         """An error that need not be the end: evidence only if nothing better comes, and the run does not go on."""
-        self._note = _Failure(message, verdict)
+        self._note = failure
 
     def _went_on(self) -> None:
         """The agent works: what was noted before is overcome."""
@@ -178,42 +183,38 @@ class StreamParser(ABC):
 
     # How it is put together.
 
+    def _overcome(self, count: int) -> None:
+        """The oldest failed completions that are held back count as good ones, if they used anything."""
+        if count > 0:
+            oldest, self._held = self._held[:count], self._held[count:]
+            self._fresh += [replace(event, success=True, error=None) for event in oldest if event.tokens.total]
+
     def _take(self, line: str, at: datetime) -> None:
-        if not line:
-            return
-        self._anything, self._line = True, line
-        if (parsed := self.lines.parse(line)) is not None:
-            self._read(parsed, at)
+        for told, words in self.lines.objects(line):
+            self._text = words
+            self._read(told, at)
 
     def _event(self, completion: Completion, at: datetime) -> CompletionEvent:
         return CompletionEvent(
-            model=text(completion.model) or self.model,
+            model=_model(completion.model) or self.model,
             session_id=self.session_id or self._session,
             completed_at=at,
             latency_ms=completion.latency_ms or None,
             tokens=completion.tokens,
             cost_usd=completion.cost_usd,
-            id=self._id(self._line),
+            id=self._identities.name(self._text),
         )
 
-    def _id(self, line: str) -> str:
-        """Unique in this attempt, the same when the same lines are read again (R-C35)."""
-        digest = _digest(line)
-        self._used[digest] += 1
-        return _digest(f"{self._seed}{digest}\0{self._used[digest]}")[:32]
-
     def _conclude(self, exit_code: int | None, at: datetime) -> Outcome:
-        success = self._ended is True and (exit_code == 0 or (exit_code is None and not self.needs_exit_code))
-        if success:
-            events = [replace(event, success=True, error=None) for event in self._held if event.tokens.total]
-            return self._as_outcome(EndClass.SUCCEEDED, None, "", events)
+        if self._ended and (exit_code == 0 or (exit_code is None and not self.needs_exit_code)):
+            return self._as_outcome(EndClass.SUCCEEDED, None, "", [])
         verdict, said = self._why(exit_code)
         message = _brief(said)
         unclear = exit_code is None or (died_by_signal(exit_code) and self._ended is not False)
         end_class = verdict.kind if verdict else EndClass.UNKNOWN if unclear else EndClass.AGENT_FAILED
-        events = [replace(event, error=event.error or message) for event in self._held]
-        if not events and self._anything:
-            self._line = "outcome"
+        events = [replace(event, error=_brief(event.error or "") or message) for event in self._held]
+        if not events and self.lines.read_total:
+            self._text = "outcome"
             events = [replace(self._event(Completion(), at), success=False, error=message)]
         limit = verdict or self._limit
         if limit and (not limit.is_limit or limit.until == OVER):
@@ -230,22 +231,26 @@ class StreamParser(ABC):
             limit=limit,
             message=message,
             events=[*self._fresh, *events],
-            result=redact(self._result),
+            result=redact(self._result.strip()),
             model=self.model,
         )
 
     def _why(self, exit_code: int | None) -> tuple[Verdict | None, str]:
         """What the run failed of, and the words for it. Structured fields first, then stderr, then the exit code."""
-        if self._failure is None and (self._ended or exit_code is None or died_by_signal(exit_code)):
+        over = self._ended and not self.needs_exit_code
+        if self._failure is None and (over or exit_code is None or died_by_signal(exit_code)):
             return None, _ending(exit_code, self._ended)
-        status = self._status_of_exit(exit_code) if exit_code is not None else None
-        told = self._failure or _Failure("", None)
-        noted = self._note or _Failure("", None)
-        verdict = told.verdict or noted.verdict or self._from_stderr() or (judge_status(status) if status else None)
+        told = self._failure or _NOTHING
+        noted = self._note or _NOTHING
+        verdict = told.verdict or noted.verdict or self._from_stderr() or self._from_exit(exit_code)
         if self._limit and (told.verdict is None or told.verdict.is_limit):
             verdict = self._limit
         words = told.message or noted.message or (verdict.reason if verdict else "") or " ".join(self._stderr)
         return verdict, words or _ending(exit_code, self._ended)
+
+    def _from_exit(self, exit_code: int | None) -> Verdict | None:
+        status = self._status_of_exit(exit_code) if exit_code is not None else None
+        return judge_status(status) if status else None
 
     def _from_stderr(self) -> Verdict | None:
         """The last verdict that stderr holds."""
@@ -253,9 +258,9 @@ class StreamParser(ABC):
         return next(filter(None, verdicts), None)
 
 
-def error_verdict(evidence: str, at: datetime, status: float | None = None) -> Verdict | None:
-    """The verdict of an error field, with the HTTP status that stands beside it, if any."""
-    return judge(evidence, at, int(status) if status else None)
+def _model(name: object) -> str:
+    named = text(name)[:_NAME_LIMIT]
+    return "" if named == "<synthetic>" else named  # R-C11
 
 
 def _brief(message: str) -> str:
@@ -266,7 +271,3 @@ def _brief(message: str) -> str:
 def _ending(exit_code: int | None, ended: bool | None) -> str:
     how = "with unknown exit code" if exit_code is None else f"with exit code {exit_code}"
     return f"ended {how} {'after' if ended else 'without'} a final event"
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()

@@ -36,6 +36,9 @@ class Cli(StrEnum):
     CODEX = "codex"
     OPENCODE = "opencode"
     GEMINI = "gemini"
+    QWEN = "qwen"
+    PI = "pi"
+    COPILOT = "copilot"
     CUSTOM = "custom"
 
 

@@ -13,7 +13,17 @@ SCENARIOS = frozenset((*_BEHAVIOURS, *_ERRORS))
 Api = Literal["anthropic", "chat", "responses", "gemini"]
 Json = dict[str, Any]
 
-_WRITERS = ("Write", "write", "write_file", "exec_command", "shell_command", "shell", "bash", "Bash")
+_WRITERS = (
+    "Write",
+    "write",
+    "run_shell_command",
+    "exec_command",
+    "shell_command",
+    "shell",
+    "bash",
+    "Bash",
+    "write_file",
+)
 _TOOL_ANSWERED = re.compile(
     r'"(tool_result|function_call_output|custom_tool_call_output|functionResponse)"|"role": "tool"'
 )

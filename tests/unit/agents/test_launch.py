@@ -29,7 +29,7 @@ def request(cli: Cli, dialect: Dialect | None = None, **changes: Any) -> LaunchR
     return LaunchRequest(**fields | changes)
 
 
-OFFICIAL = [Cli.CLAUDE, Cli.CODEX, Cli.OPENCODE, Cli.GEMINI]
+OFFICIAL = [cli for cli in Cli if cli is not Cli.CUSTOM]
 
 
 @pytest.mark.parametrize("cli", OFFICIAL)
@@ -37,7 +37,7 @@ def test_a_literal_prompt_is_one_argument_after_the_users_own(cli: Cli) -> None:
     made = launch(request(cli, args=("--extra", "1")))
 
     assert made.argv[0] == cli
-    assert made.argv[-1].removeprefix("--prompt=") == PROMPT
+    assert made.argv[-1].removeprefix("--prompt=").removeprefix("\n") == PROMPT
     assert made.argv.index("--extra") < len(made.argv) - 2
     assert made.stdin is None
 
@@ -129,6 +129,75 @@ def test_gemini_does_not_start_itself_again_and_logs_in_with_a_key() -> None:
 
 
 @pytest.mark.parametrize(
+    ("dialect", "protocol", "url"),
+    [
+        (Dialect.OPENAI_CHAT, "openai", f"{GATEWAY}/v1"),
+        (Dialect.OPENAI_RESPONSES, "openai-responses", f"{GATEWAY}/v1"),
+        (Dialect.GEMINI, "gemini", GATEWAY),
+    ],
+)
+def test_qwen_knows_one_model_and_asks_nobody_else(dialect: Dialect, protocol: str, url: str) -> None:
+    made = launch(request(Cli.QWEN, dialect))
+    settings = json.loads(dict(made.files)[".qwen/settings.json"])
+    ((found, (model,)),) = settings["modelProviders"].items()
+
+    assert found == settings["security"]["auth"]["selectedType"] == made.argv[made.argv.index("--auth-type") + 1]
+    assert found == protocol
+    assert model["id"] == settings["model"]["name"] == "acme/model-1"
+    assert model["baseUrl"] == url
+    assert model["envKey"] in made.key_env
+    assert settings["privacy"]["usageStatisticsEnabled"] is settings["telemetry"]["enabled"] is False
+    assert dict(made.env)["QWEN_CODE_NO_RELAUNCH"] == "true"
+
+
+@pytest.mark.parametrize(
+    ("dialect", "api", "url"),
+    [
+        (Dialect.OPENAI_CHAT, "openai-completions", f"{GATEWAY}/v1"),
+        (Dialect.OPENAI_RESPONSES, "openai-responses", f"{GATEWAY}/v1"),
+        (Dialect.ANTHROPIC, "anthropic-messages", GATEWAY),
+        (Dialect.GEMINI, "google-generative-ai", f"{GATEWAY}/v1beta"),
+    ],
+)
+def test_pi_knows_one_provider_and_stays_off_the_net(dialect: Dialect, api: str, url: str) -> None:
+    made = launch(request(Cli.PI, dialect))
+    files = {path: json.loads(content) for path, content in made.files}
+    ((name, provider),) = files[".pi/agent/models.json"]["providers"].items()
+
+    assert made.argv[made.argv.index("--provider") + 1] == name
+    assert (provider["api"], provider["baseUrl"]) == (api, url)
+    assert (provider["apiKey"],) == made.key_env
+    assert [model["id"] for model in provider["models"]] == ["acme/model-1"]
+    assert files[".pi/agent/settings.json"]["retry"]["maxRetries"] < 3
+    assert dict(made.env)["PI_OFFLINE"] == "1"
+
+
+@pytest.mark.parametrize("prompt", ["-v", "--help", "@secrets", "-"])
+def test_pi_takes_no_prompt_for_an_option_or_a_file(prompt: str) -> None:
+    assert launch(request(Cli.PI, prompt=prompt)).argv[-1] == f"\n{prompt}"
+    assert launch(request(Cli.PI, prompt=f"do {prompt}")).argv[-1] == f"do {prompt}"
+
+
+@pytest.mark.parametrize(
+    ("dialect", "kind", "wire", "url"),
+    [
+        (Dialect.OPENAI_CHAT, "openai", "completions", f"{GATEWAY}/v1"),
+        (Dialect.OPENAI_RESPONSES, "openai", "responses", f"{GATEWAY}/v1"),
+        (Dialect.ANTHROPIC, "anthropic", "completions", GATEWAY),
+    ],
+)
+def test_copilot_is_offline_with_a_provider_of_ones_own(dialect: Dialect, kind: str, wire: str, url: str) -> None:
+    made = launch(request(Cli.COPILOT, dialect))
+    env = dict(made.env)
+
+    assert env["COPILOT_OFFLINE"] == "true"
+    assert (env["COPILOT_PROVIDER_TYPE"], env["COPILOT_PROVIDER_WIRE_API"]) == (kind, wire)
+    assert env["COPILOT_PROVIDER_BASE_URL"] == url
+    assert env["COPILOT_MODEL"] == "acme/model-1"
+    assert made.key_env == ("COPILOT_PROVIDER_API_KEY",)
+
+
+@pytest.mark.parametrize(
     ("dialect", "variable", "url", "key"),
     [
         (Dialect.ANTHROPIC, "ANTHROPIC_BASE_URL", GATEWAY, "ANTHROPIC_API_KEY"),
@@ -165,7 +234,9 @@ def test_a_custom_command_without_a_place_for_the_prompt_reads_the_file() -> Non
         (request(Cli.CODEX, Dialect.OPENAI_CHAT), "OpenAIResponses"),
         (request(Cli.GEMINI, Dialect.ANTHROPIC), "Gemini"),
         (request(Cli.OPENCODE, Dialect.GEMINI), "opencode does not speak Gemini"),
-        (request(Cli.CODEX, access=Access.DIRECT), "use access Gateway"),
+        (request(Cli.QWEN, Dialect.ANTHROPIC), "qwen does not speak Anthropic.*Gemini, OpenAIChat, OpenAIResponses"),
+        (request(Cli.COPILOT, Dialect.GEMINI), "copilot does not speak Gemini"),
+        *((request(cli, access=Access.DIRECT), "use access Gateway") for cli in OFFICIAL if cli is not Cli.CLAUDE),
         (request(Cli.CUSTOM, access=Access.DIRECT), "use access Gateway"),
         (request(Cli.CUSTOM, command=()), r"spec\.command"),
         (request(Cli.CUSTOM, prompt=None, prompt_file="/p"), "standard input"),

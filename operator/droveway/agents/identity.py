@@ -1,0 +1,40 @@
+"""Names of completions that stay the same when a stream is read again (R-C35)."""
+
+import hashlib
+import struct
+
+_ROWS = 4
+_CELLS = 1 << 14
+_PLACES = struct.Struct(f"<{_ROWS}H")
+_COUNT_BYTES = 4
+
+
+class Identities:
+    """Gives each completion of one attempt an id from the text that told of it, in the same room however many there are.
+
+    The same text again gets another id, by how often it came before. That is kept as a count-min sketch, which never counts
+    too low, so ids are unique. It may count too high, but does so alike whenever the stream is read from its beginning; read
+    from its middle, the ids are those of the whole but for a few in the thousands.
+    """
+
+    def __init__(self, run_id: str, attempt: int) -> None:
+        self._seed = hashlib.sha256(f"{run_id}\0{attempt}\0".encode("utf-8", "replace"))
+        self._counts = memoryview(bytearray(_ROWS * _CELLS * _COUNT_BYTES)).cast("I")
+
+    def name(self, told: str) -> str:
+        """The id of one more completion that this text tells of: 32 hexadecimal digits."""
+        digest = self._seed.copy()
+        digest.update(told.encode("utf-8", "replace"))
+        if times := self._again(digest.digest()):
+            digest = hashlib.sha256(digest.digest() + b"%d" % times)
+        return digest.hexdigest()[:32]
+
+    def _again(self, digest: bytes) -> int:
+        """How often this digest came before, or more."""
+        counts = self._counts
+        places = [row * _CELLS + place % _CELLS for row, place in enumerate(_PLACES.unpack_from(digest))]
+        times: int = min([counts[place] for place in places])
+        for place in places:
+            if counts[place] == times:
+                counts[place] = times + 1
+        return times
