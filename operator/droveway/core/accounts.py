@@ -190,13 +190,8 @@ class Accounts:
         return {name for name, group in self._groups.items() if group == key}
 
     def _limit(self, key: str, signal: Signal, verdict: Verdict, now: datetime) -> bool:
-        at = min(signal.at, now)
-        if verdict.until is None and verdict.kind is EndClass.SUBSCRIPTION_LIMIT and signal.provider in self._defaults:
-            held = self._book.find(key, now, signal.model)
-            until = at + self._defaults[signal.provider]
-            if held is None or held.until < until:  # without a stated end a limit is never shortened (R-T5)
-                verdict = replace(verdict, until=until)
-        changed = self._book.set(key, verdict, at, now, signal.model)
+        ttl = self._defaults.get(signal.provider)
+        changed = self._book.set(key, verdict, min(signal.at, now), now, signal.model, ttl)
         if changed:
             self._sources[key, covered(verdict.scope, signal.model)] = signal.source
         return changed

@@ -90,18 +90,34 @@ class LimitBook:
         """Whether anything stands in it, perhaps over by now."""
         return bool(self._limits or self._streaks)
 
-    def set(self, key: str, verdict: Verdict, at: datetime, now: datetime, model: str = "") -> bool:
+    def set(
+        self,
+        key: str,
+        verdict: Verdict,
+        at: datetime,
+        now: datetime,
+        model: str = "",
+        ttl: timedelta | None = None,
+    ) -> bool:
         """Notes a limit that was stated at `at`; anything but a limit changes nothing.
 
-        A stated end replaces what stands there; without one a limit is never shortened (R-T5). Nor is a spent quota by a
-        throttle: that the one is over in a minute says nothing of the other.
+        A stated end replaces what stands there; without one a limit is never shortened (R-T5). Nor is it by what was stated
+        before it and arrives later, nor a spent quota by a throttle: that the one is over in a minute says nothing of the other.
+
+        Args:
+            key: the quota key.
+            verdict: what was stated.
+            at: when.
+            now: the time.
+            model: the model whose failure told.
+            ttl: how long a subscription limit without a stated end lasts; None is the book's own.
 
         Returns:
             Whether what is limited changed.
         """
         if not verdict.is_limit:
             return False
-        until = verdict.until or at + self._default(key, verdict.kind, at)
+        until = verdict.until or at + self._default(key, verdict.kind, ttl)
         if verdict.kind is EndClass.RATE_LIMITED:
             self._count(key, at)
         if until <= now:
@@ -109,9 +125,10 @@ class LimitBook:
         page = (key, covered(verdict.scope, model))
         held = self._limits.get(page)
         if held and held.until > now:
-            at = max(at, held.set_at)
             throttle = verdict.kind is EndClass.RATE_LIMITED and held.kind is not EndClass.RATE_LIMITED
-            if (verdict.until is None or throttle) and held.until >= until:
+            weaker = verdict.until is None or throttle or at < held.set_at
+            at = max(at, held.set_at)
+            if weaker and held.until >= until:
                 self._limits[page] = Limit(held.kind, at, held.until, held.scope, held.model, held.reason)
                 return False
         scope = verdict.scope if page[1] else Scope.QUOTA_GROUP
@@ -187,12 +204,12 @@ class LimitBook:
         if held is None or held.last_at < streak.last_at:
             self._streaks[key] = streak
 
-    def _default(self, key: str, kind: EndClass, at: datetime) -> timedelta:
+    def _default(self, key: str, kind: EndClass, ttl: timedelta | None) -> timedelta:
         """How long a limit lasts that states no end (R-C14)."""
         if kind is EndClass.BALANCE_EXHAUSTED:
             return _BALANCE_TTL
         if kind is EndClass.SUBSCRIPTION_LIMIT:
-            return self._ttl
+            return self._ttl if ttl is None else ttl
         before = self._streaks[key].count if key in self._streaks else 0
         return timedelta(seconds=min(_FIRST_BACKOFF_SECONDS << min(before, 8), _LONGEST_BACKOFF_SECONDS))
 

@@ -48,11 +48,29 @@ def test_r_t5_a_stated_end_replaces_and_a_default_never_shortens() -> None:
     assert book.set("k", spent(until=NOW + 5 * HOUR), NOW, NOW)
     assert not book.set("k", spent(), NOW + SECOND, NOW + SECOND)
     assert book.until("k", NOW) == NOW + 5 * HOUR
-    assert book.set("k", spent(until=NOW + 2 * HOUR), NOW, NOW)
+    assert book.set("k", spent(until=NOW + 2 * HOUR), NOW + SECOND, NOW + SECOND)
     assert book.until("k", NOW) == NOW + 2 * HOUR
     later = NOW + 1.5 * HOUR
     assert book.set("k", spent(), later, later)
     assert book.until("k", later) == later + HOUR
+
+
+def test_r_t5_what_was_stated_before_and_arrives_later_never_shortens() -> None:
+    book = LimitBook()
+    book.set("k", spent(until=NOW + 5 * HOUR), NOW, NOW)
+    assert not book.set("k", spent(until=NOW + HOUR), NOW - 10 * SECOND, NOW)
+    assert book.until("k", NOW) == NOW + 5 * HOUR
+    assert book.set("k", spent(until=NOW + 6 * HOUR), NOW - 10 * SECOND, NOW)
+    assert book.set("k", spent(until=NOW + HOUR), NOW + SECOND, NOW + SECOND), "who speaks later knows better"
+
+
+def test_r_t5_an_account_s_own_default_does_not_shorten_either() -> None:
+    book = LimitBook()
+    book.set("k", spent(until=NOW + 300 * SECOND), NOW, NOW)
+    assert not book.set("k", spent(), NOW, NOW, ttl=60 * SECOND)
+    assert book.until("k", NOW) == NOW + 300 * SECOND
+    assert book.set("k", spent(), NOW, NOW, ttl=600 * SECOND)
+    assert book.until("k", NOW) == NOW + 600 * SECOND
 
 
 def test_a_throttle_does_not_shorten_a_spent_quota() -> None:
