@@ -17,6 +17,7 @@ LABEL_RUN = f"{GROUP}/run"
 LABEL_RUN_UID = f"{GROUP}/run-uid"
 LABEL_ATTEMPT = f"{GROUP}/attempt"
 LABEL_PROVIDER = f"{GROUP}/provider"
+LABEL_PROBE = f"{GROUP}/probe"  # "true": of a half-open breaker's probe, or of the first attempt after a limit
 
 # Annotations. The candidate is here so that an attempt can be read back from its pod alone after a lost status write.
 ANNOTATION_CANDIDATE = f"{GROUP}/candidate"

@@ -36,8 +36,8 @@ class Ledger(Protocol):
     def note_final(self, route: Key, record: Record) -> None:
         """Takes the final record of a sidecar from its termination message, unless it was delivered before."""
 
-    def starting(self, route: Key, candidate: str) -> AbstractContextManager[None]:
-        """While an attempt is being made: it is the probe of a half-open breaker, or there is a Conflict."""
+    def starting(self, route: Key, candidate: str) -> AbstractContextManager[bool]:
+        """While an attempt is being made, which nobody else may make now; whether it is a probe. Else there is a Conflict."""
 
 
 @dataclass(slots=True)

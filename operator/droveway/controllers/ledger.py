@@ -139,26 +139,27 @@ class Ledgers:
         return book.ledger.facts(run_uid, run.status.attempt_count or None if isinstance(run, AgentRun) else None)
 
     @contextmanager
-    def starting(self, route: Key, candidate: str) -> Iterator[None]:
+    def starting(self, route: Key, candidate: str) -> Iterator[bool]:
         """While an attempt is being made on a candidate: a half-open breaker lets no other one through (R-B2).
 
-        Nor does a quota that has just come back.
+        Nor does a quota that has just come back. Tells whether the attempt is the probe of the one, or the trial of the other.
 
         Raises:
             Conflict: somebody else is the probe by now.
         """
         if (book := self._book(route)) is None:
-            yield
+            yield False
             return
         breakers, accounts, now = book.ledger.breakers, self.accounts(route.namespace), self._now()
         target = breakers.target(candidate)
+        probes = breakers.awaits_probe(candidate, now) or accounts.awaits_trial(*target, now)
         if not breakers.start(candidate, now):
             raise Conflict(409, "Conflict", f"the breaker of candidate {candidate} lets nobody through any more")
         if not accounts.start(*target, now):
             breakers.not_started(candidate, now)
             raise Conflict(409, "Conflict", f"candidate {candidate} is being tried by another run after its limit")
         try:
-            yield
+            yield probes
         except BaseException:
             breakers.not_started(candidate, now)
             accounts.not_started(*target, now)

@@ -98,11 +98,11 @@ class RunController:
             role = self.gatherer.role(run, new.candidate.name)
             with (
                 self._slot(Key(run.metadata.namespace, new.candidate.provider), role.provider),
-                self.gatherer.ledger.starting(route, new.candidate.name),
+                self.gatherer.ledger.starting(route, new.candidate.name) as probes,
             ):
                 await self.keys.ensure(run.metadata.namespace)
                 await self._ensure_claim(run)
-                await self._create_pod(run, new, attempt_pod(run, new, role, self.pods))
+                await self._create_pod(run, new, attempt_pod(run, new, role, self.pods, probes=probes))
         except (Refused, UserMustAct) as error:
             return refused(seen, str(error), now)
         key = Key(run.metadata.namespace, run.metadata.name)

@@ -158,6 +158,10 @@ class Accounts:
         """Whether an attempt may start on a model; after a limit the first one is its trial."""
         return self._trials.begin(self.quota_key(provider), model, now)
 
+    def awaits_trial(self, provider: str, model: str, now: datetime) -> bool:
+        """Whether an attempt that starts now is the trial of a quota that has just come back."""
+        return self._trials.awaits(self.quota_key(provider), model, now)
+
     def not_started(self, provider: str, model: str, begun: datetime) -> None:
         """The attempt that `start` allowed at that time was not made."""
         self._trials.give_back(self.quota_key(provider), model, begun)

@@ -67,6 +67,11 @@ class Breakers:
         held = self._held.get(candidate)
         return held is None or held.breaker.should_allow(now)
 
+    def awaits_probe(self, candidate: str, now: datetime) -> bool:
+        """Whether an attempt that starts now is a probe."""
+        held = self._held.get(candidate)
+        return held is not None and held.breaker.state(now) is CircuitState.HALF_OPEN
+
     def not_started(self, candidate: str, taken: datetime) -> None:
         """The attempt that `start` allowed at that time was not made."""
         if held := self._held.get(candidate):

@@ -56,8 +56,8 @@ class Role:
     route_name: str
 
 
-def attempt_pod(run: AgentRun, new: NewAttempt, role: Role, settings: PodSettings) -> Manifest:
-    """The pod of a new attempt."""
+def attempt_pod(run: AgentRun, new: NewAttempt, role: Role, settings: PodSettings, *, probes: bool = False) -> Manifest:
+    """The pod of a new attempt; it may be one that probes whether its candidate works again."""
     agent = role.agent
     spec: Manifest = {
         "restartPolicy": "Never",
@@ -87,7 +87,7 @@ def attempt_pod(run: AgentRun, new: NewAttempt, role: Role, settings: PodSetting
         ]
     if new.node and run.spec.workspace.volume:
         spec["affinity"] = _near(new.node)
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": _metadata(run, new, role), "spec": spec}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": _metadata(run, new, role, probes=probes), "spec": spec}
 
 
 def workspace_claim(run: AgentRun) -> Manifest | None:
@@ -123,7 +123,7 @@ def owner_reference(run: AgentRun) -> Manifest:
     }
 
 
-def _metadata(run: AgentRun, new: NewAttempt, role: Role) -> Manifest:
+def _metadata(run: AgentRun, new: NewAttempt, role: Role, *, probes: bool) -> Manifest:
     return {
         "name": new.pod_name,
         "namespace": run.metadata.namespace,
@@ -133,6 +133,7 @@ def _metadata(run: AgentRun, new: NewAttempt, role: Role) -> Manifest:
             names.LABEL_RUN_UID: run.metadata.uid,
             names.LABEL_ATTEMPT: str(new.number),
             names.LABEL_PROVIDER: new.candidate.provider[:63].rstrip("-."),
+            **({names.LABEL_PROBE: "true"} if probes else {}),
         },
         "annotations": {
             names.ANNOTATION_CANDIDATE: new.candidate.name,

@@ -6,7 +6,7 @@ Kept in memory alone: after a restart the first look at a quota is a trial like 
 
 from datetime import datetime, timedelta
 
-from droveway.core.limitbook import LimitBook, Page, pages
+from droveway.core.limitbook import Limit, LimitBook, Page, pages
 
 TRIAL = timedelta(seconds=60)
 """How long a quota is on trial without news. Silence is consent: a limit shows in the first answer."""
@@ -32,14 +32,21 @@ class Trials:
         """Whether one more may try it now. The first one to do so after a limit is its trial."""
         if self.until(key, model, now):
             return False
-        if found := self._book.unproven(key, now, model):
+        if found := self._untried(key, model, now):
             page, limit = found
-            if self._begun.get(page, (None, now))[0] != limit.until:
-                self._begun[page] = (limit.until, now)
+            self._begun[page] = (limit.until, now)
         return True
+
+    def awaits(self, key: str, model: str, now: datetime) -> bool:
+        """Whether whoever begins now is the trial."""
+        return self._untried(key, model, now) is not None
 
     def give_back(self, key: str, model: str, begun: datetime) -> None:
         """The trial that began then was not made after all."""
         for page in pages(key, model):
             if self._begun.get(page, (None, None))[1] == begun:
                 del self._begun[page]
+
+    def _untried(self, key: str, model: str, now: datetime) -> tuple[Page, Limit] | None:
+        found = self._book.unproven(key, now, model)
+        return found if found and self._begun.get(found[0], (None, now))[0] != found[1].until else None

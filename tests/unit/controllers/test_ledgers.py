@@ -398,7 +398,8 @@ class TestTold:
     async def test_an_attempt_that_is_being_made_is_the_only_probe(self) -> None:
         desk, allows = await self.half_open()
         assert allows()
-        with desk.ledgers.starting(ROUTE, "a"):
+        with desk.ledgers.starting(ROUTE, "a") as probes, desk.ledgers.starting(ROUTE, "b") as others:
+            assert (probes, others) == (True, False)
             assert not allows()
             with pytest.raises(Conflict, match="lets nobody through any more"), desk.ledgers.starting(ROUTE, "a"):
                 pytest.fail("a second probe was let through")
@@ -474,8 +475,8 @@ class TestTrial:
 
     async def test_nobody_follows_the_first_until_it_went_well(self) -> None:
         desk = await self.back()
-        with desk.ledgers.starting(ROUTE, "a"):
-            pass
+        with desk.ledgers.starting(ROUTE, "a") as probes:
+            assert probes
         with pytest.raises(Conflict, match="being tried"), desk.ledgers.starting(ROUTE, "a"):
             pytest.fail("a second one was let through")
         assert view(desk).recovering_until == after(121)
@@ -484,8 +485,8 @@ class TestTrial:
         await desk.ledgers.submit(batch(replace(completion(2), at=after(69), started_at=after(62))))
         assert view(desk).recovering_until is None
         assert ("waiting", "team") in desk.woken
-        with desk.ledgers.starting(ROUTE, "a"), desk.ledgers.starting(ROUTE, "a"):
-            pass
+        with desk.ledgers.starting(ROUTE, "a") as first, desk.ledgers.starting(ROUTE, "a") as second:
+            assert (first, second) == (False, False)
 
     async def test_an_attempt_that_could_not_be_made_was_no_trial(self) -> None:
         desk = await self.back()
@@ -532,6 +533,10 @@ class TestOver:
         assert desk.ledgers.facts(ROUTE, UID).served_by == "a"
         desk.add(names.AGENT_RUNS, run_manifest(attemptCount=2, attempts=[attempt(2, "b", "openai")]))
         assert desk.ledgers.facts(ROUTE, UID).served_by == ""
+
+    async def test_a_route_that_is_gone_is_not_probed(self) -> None:
+        with a_desk().ledgers.starting(Key("team", "nowhere"), "a") as probes:
+            assert not probes
 
     async def test_facts_of_strangers_are_empty(self) -> None:
         desk = a_desk()

@@ -168,6 +168,25 @@ class TestOnePodPerAttempt:
         assert house.desk.api.writes("agentruns") == 1
 
 
+@pytest.mark.parametrize(
+    ("circuit", "label"),
+    [
+        pytest.param({}, None, id="closed"),
+        pytest.param({"state": "Open", "failures": 3, "openedTime": "2020-01-01T00:00:00Z"}, "true", id="half-open"),
+    ],
+)
+async def test_s1_05_the_pod_of_a_probe_says_so(circuit: dict[str, Any], label: str | None) -> None:
+    house = House()
+    told = {"candidates": [{"name": "own", "eligible": True, "reason": "", "circuit": circuit}]}
+    house.desk.add(names.MODEL_ROUTES, route_manifest(candidates=DIRECT, status=told))
+    house.desk.add(names.AGENT_RUNS, run_manifest("one", uid="one-uid"))
+    await house.passes("one")
+
+    (name,) = house.created()
+    pod = house.desk.api.objects[PODS.plural, "team", name]
+    assert pod["metadata"]["labels"].get(names.LABEL_PROBE) == label
+
+
 class TestWaking:
     async def test_what_changes_during_a_pass_wakes_the_run_again(self) -> None:
         house = House("one", maxInFlight=1)

@@ -93,6 +93,15 @@ def test_a_long_providers_label_is_cut_to_what_a_label_may_hold() -> None:
     assert pod["metadata"]["annotations"]["droveway.dev/reason"] == "the only one"
 
 
+@pytest.mark.parametrize(("probes", "label"), [(True, "true"), (False, None)])
+def test_s1_05_a_probe_can_be_told_from_other_attempts(probes: bool, label: str | None) -> None:
+    role = Role("claude", AgentSpec.model_validate({"cli": "claude", "image": "i"}), Launch((), ()), GATEWAY, "r")
+    new = NewAttempt(1, "p", candidate("a"))
+    pod = attempt_pod(a_run().build().run, new, role, SETTINGS, probes=probes)
+
+    assert pod["metadata"]["labels"].get("droveway.dev/probe") == label
+
+
 def test_every_container_is_restricted() -> None:
     pod = pod_of()
     spec = pod["spec"]

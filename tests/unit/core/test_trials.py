@@ -33,6 +33,16 @@ def test_one_goes_first_when_a_limit_is_over() -> None:
     assert trials.until("k", "other", over) == over + TRIAL, "the whole group shares the quota"
 
 
+def test_only_the_one_that_goes_first_is_the_trial() -> None:
+    _, trials = limited(NOW + SECOND)
+    over = NOW + SECOND
+    assert [trials.awaits("k", "m", at) for at in (NOW, over)] == [False, True], "a limit that holds is not tried"
+    trials.begin("k", "m", over)
+    assert [trials.awaits("k", "m", over + later) for later in (SECOND, TRIAL)] == [False, False]
+    trials.give_back("k", "m", over)
+    assert trials.awaits("k", "m", over + SECOND)
+
+
 def test_a_success_lets_all_follow() -> None:
     book, trials = limited(NOW + SECOND)
     over = NOW + 2 * SECOND
