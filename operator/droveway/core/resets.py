@@ -15,6 +15,7 @@ SHORTEST = timedelta(seconds=1)
 LONGEST = timedelta(days=8)
 _FAR = timedelta(days=400)  # longer than any quota, short enough to add to a date
 _MILLISECONDS_FROM = 1e11  # an epoch above this is in milliseconds
+_EARLIEST_EPOCH = 1e9  # in 2001; a smaller number is a duration, or nothing
 _NUMBER = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?")
 
 _UNIT_SECONDS = {"w": 604_800.0, "d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 0.001, "us": 1e-6, "ns": 1e-9}
@@ -22,10 +23,10 @@ _UNIT = (
     r"(?:weeks?|w|days?|d|hours?|hrs?|h|milliseconds?|millis|ms|minutes?|mins?|m|microseconds?|[uµμ]s|nanoseconds?|ns"
     r"|seconds?|secs?|s)(?![a-zµ])"
 )
-_PART = rf"[0-9]{{1,12}}(?:\.[0-9]{{1,12}})?\s*{_UNIT}"
-_DURATION = rf"{_PART}(?:(?:\s*,?\s*and\s+|\s*,\s*|\s*){_PART}){{0,6}}"
-_DURATION_ONLY = re.compile(rf"\s*(?:{_DURATION})\s*", re.IGNORECASE)
-_PARTS = re.compile(rf"([0-9.]+)\s*({_UNIT})", re.IGNORECASE)
+_PART = rf"[0-9]{{1,12}}(?:\.[0-9]{{1,12}})?\s?{_UNIT}"
+_DURATION = rf"{_PART}(?:(?:\s?,?\s?and\s|\s?,?\s?){_PART}){{0,6}}"
+_DURATION_ONLY = re.compile(_DURATION, re.IGNORECASE)
+_PARTS = re.compile(rf"([0-9.]{{1,25}})\s?({_UNIT})", re.IGNORECASE)
 
 _SPACES = re.compile(r"\s{2,}")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -34,7 +35,7 @@ _HTTP_DATE = r"(?:[A-Za-z]{3,9},? )?([0-9A-Za-z][0-9A-Za-z :-]{12,24}?)(?: (?:GM
 _IMF_DATE = r"(?:[A-Za-z]{3}, )?[0-9]{2} [A-Za-z]{3} [0-9]{4} [0-9:]{8} (?:GMT|UTC)"
 _HTTP_DATES = ("%d %b %Y %H:%M:%S", "%d-%b-%y %H:%M:%S", "%b %d %H:%M:%S %Y")  # RFC 9110 names these three
 _RFC3339 = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)?(?:[Zz]|\s?[+-][0-9]{2}:?[0-9]{2})?"
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]{1,12})?)?(?:[Zz]|\s?[+-][0-9]{2}:?[0-9]{2})?"
 )
 
 
@@ -44,12 +45,13 @@ def clamp(at: datetime, now: datetime) -> datetime:
 
 
 def from_epoch(value: object) -> datetime | None:
-    """Seconds since 1970, or milliseconds if above 10^11."""
+    """Seconds since 1970, or milliseconds if above 10^11; nothing for what is too small to be a moment."""
     number = _number(value)
     if number is None:
         return None
+    seconds = number / 1000 if number > _MILLISECONDS_FROM else number
     try:
-        return datetime.fromtimestamp(number / 1000 if number > _MILLISECONDS_FROM else number, UTC)
+        return datetime.fromtimestamp(seconds, UTC) if seconds >= _EARLIEST_EPOCH else None
     except (ValueError, OverflowError, OSError):
         return None
 
@@ -68,6 +70,7 @@ def from_milliseconds(value: object, now: datetime) -> datetime | None:
 
 def from_duration(text: str, now: datetime) -> datetime | None:
     """`1m2.5s`, `12ms`, `4h`, `2 hours and 5 minutes` from now."""
+    text = _SPACES.sub(" ", text).strip()
     if not _DURATION_ONLY.fullmatch(text):
         return None
     return from_seconds(sum(_part_seconds(*part) for part in _PARTS.findall(text)), now)
@@ -187,7 +190,7 @@ def _instant(day: date, clock: time, zone: tzinfo, fold: int) -> datetime:
     return datetime.combine(day, clock.replace(fold=fold), zone).astimezone(UTC)
 
 
-_FIELD = r"\\*[\"']?\s*[:=]\s*\\*[\"']?\s*"  # between a field's name and its value: quoted, escaped or bare
+_FIELD = r"\\{0,4}[\"']?\s?[:=]\s?\\{0,4}[\"']?\s?"  # between a field's name and its value: quoted, escaped or bare
 _NUM = r"([0-9]{1,20}(?:\.[0-9]{1,20})?)(?!\w)(?!\.[0-9])"
 _LEAD = (
     r"\b(?:(?<!connection )resets?|renews?|refresh(?:es)?|try(?: it)? again|retry|available(?: again)?|regain access|come back"
@@ -199,33 +202,36 @@ _TIME = (
     r"(?::(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?:\.[0-9]{1,9})?)?)?(?:\s?(?P<half>[ap]\.?m)\b)?(?![0-9:])"
 )
 _ZONE = (
-    r"(?:\s*\((?P<zone>[^()\n]{1,64})\)|\s?(?P<bare>(?:utc|gmt)(?:[+-][0-9]{1,2}(?::?[0-9]{2})?)?\b|[+-][0-9]{2}:?[0-9]{2}\b"
-    r"|(?-i:Z\b|[A-Z][A-Za-z_]+(?:/[A-Za-z0-9_+-]+)+|[A-Z]{2,5}\b)))?"
+    r"(?:\s?\((?P<zone>[^()\n]{1,64})\)|\s?(?P<bare>(?:utc|gmt)(?:[+-][0-9]{1,2}(?::?[0-9]{2})?)?\b|[+-][0-9]{2}:?[0-9]{2}\b"
+    r"|(?-i:Z\b|[A-Z][A-Za-z_]{1,30}(?:/[A-Za-z0-9_+-]{1,30}){1,3}|[A-Z]{2,5}\b)))?"
 )
-_AT = rf"{_LEAD}(?:\s*(?:at|on|after|until|by))?[:\s]\s*"
-_LATER = rf"(?:(?:\s*,?\s*(?:at\s+)?|T){_TIME})?{_ZONE}"
+_AT = rf"{_LEAD}(?:\s?(?:at|on|after|until|by))?[:\s]\s?"
+_LATER = rf"(?:(?:\s?,?\s?(?:at\s)?|T){_TIME})?{_ZONE}"
 _DATE = r"(?P<year>2[0-9]{3})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})(?![0-9])"
-_YEAR = r"(?:,?\s+(?P<year>2[0-9]{3})\b(?!:|\s?[ap]\.?m))?"
+_YEAR = r"(?:,?\s(?P<year>2[0-9]{3})\b(?!:|\s?[ap]\.?m))?"
 
 _FORMS = tuple(
     (re.compile(pattern, re.IGNORECASE), read)
     for pattern, read in (
-        (rf"\bresets?_?at{_FIELD}([0-9]{{4}}-[0-9t:.z+-]+|{_NUM})", _field_time),
+        (rf"\b(?:resets?_?at|quota_?reset_?time_?stamp){_FIELD}([0-9]{{4}}-[0-9t:.z+-]{{1,40}}|{_NUM})", _field_time),
         (rf"\bresets?_?in_?(?:seconds|secs?){_FIELD}{_NUM}", lambda found, now: from_seconds(found[1], now)),
-        (r"\|\s*([0-9]{10,16})(?![0-9])", lambda found, _: from_epoch(found[1])),
+        (r"\|\s?([0-9]{10,16})(?![0-9])", lambda found, _: from_epoch(found[1])),
         (rf"\bretry[-_]?(?:after|delay)[-_]?ms{_FIELD}{_NUM}", lambda found, now: from_milliseconds(found[1], now)),
         (
-            rf"\bretry[-_ ]?after(?:[-_]?sec(?:ond)?s)?(?:{_FIELD}|\s+){_NUM}(?!\s*{_UNIT})",
+            rf"\bretry[-_ ]?after(?:[-_]?sec(?:ond)?s)?(?:{_FIELD}|\s){_NUM}(?!\s?{_UNIT})",
             lambda found, now: from_seconds(found[1], now),
         ),
         (rf"\bretry[-_ ]?after{_FIELD}({_IMF_DATE})", lambda found, _: from_http_date(found[1])),
-        (rf"\bretry_?delay{_FIELD}({_DURATION})", lambda found, now: from_duration(found[1], now)),
         (
-            rf"{_LEAD}(?:[\s_-]*(?:in|after|for))?[:=\s]\s*(?:in\s+)?(?:about\s+|approximately\s+|another\s+|~\s?)?({_DURATION})",
+            rf"\b(?:retry_?delay|quota_?reset_?delay){_FIELD}({_DURATION})",
+            lambda found, now: from_duration(found[1], now),
+        ),
+        (
+            rf"{_LEAD}(?:[\s_-]?(?:in|after|for))?[:=\s]\s?(?:in\s)?(?:about\s|approximately\s|another\s|~\s?)?({_DURATION})",
             lambda found, now: from_duration(found[1], now),
         ),
         (rf"{_AT}{_DATE}{_LATER}", _wall_time),
-        (rf"{_AT}(?P<month>{_MONTH})\.?\s+(?P<day>[0-9]{{1,2}})(?:st|nd|rd|th)?\b{_YEAR}{_LATER}", _wall_time),
+        (rf"{_AT}(?P<month>{_MONTH})\.?\s(?P<day>[0-9]{{1,2}})(?:st|nd|rd|th)?\b{_YEAR}{_LATER}", _wall_time),
         (rf"{_AT}(?P<weekday>(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?)\b{_LATER}", _wall_time),
         (rf"{_AT}{_TIME}{_ZONE}", _wall_time),
         (r"([0-9]{1,9}) ?秒后重试", lambda found, now: from_seconds(found[1], now)),

@@ -1,7 +1,7 @@
 """When a limit ends, as headers say it. What says nothing usable is None, never an error (R-C18, R-C42)."""
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 
 from droveway.core.resets import (
     from_duration,
@@ -11,8 +11,6 @@ from droveway.core.resets import (
     from_rfc3339,
     from_seconds,
 )
-
-_OLDEST_EPOCH = datetime(2001, 9, 9, 2, tzinfo=UTC)  # 10^9 s: a smaller number is a duration
 
 
 def moment(value: object) -> datetime | None:
@@ -48,8 +46,7 @@ def latest(times: Iterable[datetime | None]) -> datetime | None:
 
 def _duration_or_epoch(value: str, now: datetime) -> datetime | None:
     """Go's `1m2.5s`, plain seconds, or an epoch."""
-    epoch = from_epoch(value)
-    return epoch if epoch and epoch > _OLDEST_EPOCH else from_duration(value, now) or from_seconds(value, now)
+    return from_epoch(value) or from_duration(value, now) or from_seconds(value, now)
 
 
 def _is_zero(remaining: str) -> bool:
