@@ -491,6 +491,28 @@ async def test_a_second_rate_limit_is_not_waited_for(tmp_path: Path) -> None:
         assert answer.headers["x-droveway-attempts"] == "2"
 
 
+@pytest.mark.parametrize(("told", "asked"), [({"retry_after": "1"}, 2), ({"retry_after": "60"}, 1), ({}, 1)], ids=str)
+async def test_an_overload_is_waited_for_if_it_says_that_it_is_short(
+    tmp_path: Path, told: dict[str, str], asked: int
+) -> None:
+    """Whose turn it is says the verdict alone: nobody else is left, so the same one again, once, when it passes soon."""
+    calls = 0
+
+    async def busy_once(talk: Talk) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            await talk.answer(
+                529, {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}, **told
+            )
+        else:
+            await good(talk)
+
+    async with scripted(busy_once) as (url, _), serving(tmp_path, provider("a", url), route("a")) as gateway:
+        answer = await gateway.ask()
+        assert (answer.status, calls) == (200 if asked == 2 else 529, asked)
+
+
 async def test_signatures_and_default_length_are_the_providers(tmp_path: Path) -> None:
     async def odd(talk: Talk) -> None:
         await talk.answer(400, {"error": {"message": "Your weekly cap is gone"}})

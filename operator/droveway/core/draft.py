@@ -3,12 +3,13 @@
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from droveway.api.enums import LIMIT_CLASSES, ConditionType, EndClass
+from droveway.api.enums import ConditionType, EndClass
 from droveway.api.v1alpha1 import AgentRunSpec, AgentRunStatus, Attempt
 from droveway.core.conditions import with_condition
 from droveway.core.notes import Note
 from droveway.core.podview import PodView
 from droveway.core.snapshot import Doomed, NewAttempt, Plan, Snapshot
+from droveway.core.verdict import Retry, retry_of
 
 MESSAGE = 256
 """Longest message of an attempt or a choice, in characters."""
@@ -17,7 +18,7 @@ FAULTS = frozenset({EndClass.AGENT_FAILED, EndClass.STALLED, EndClass.OUT_OF_MEM
 """Endings that count against `retry.maxAttempts`."""
 INTERRUPTIONS = frozenset({EndClass.EVICTED, EndClass.IMAGE_PULL})
 """Endings that are nobody's fault."""
-DIVERSIONS = LIMIT_CLASSES | {EndClass.PROVIDER_OUTAGE, EndClass.AUTH_FAILED}
+DIVERSIONS = frozenset(kind for kind in EndClass if retry_of(kind) is not Retry.NEVER)
 """Endings after which another candidate may do; they count against `retry.maxReroutes`."""
 
 

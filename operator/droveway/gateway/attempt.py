@@ -9,7 +9,7 @@ import aiohttp
 
 from droveway.api.enums import EndClass
 from droveway.core.signatures import SEARCHED, spent_by
-from droveway.core.verdict import Scope, Verdict
+from droveway.core.verdict import Retry, Scope, Verdict
 from droveway.dialects import Operation, request_headers_to_upstream, response_headers_to_client
 from droveway.gateway.admission import QueueTimeout
 from droveway.gateway.client import AgentStalled, Answering, Asked
@@ -133,7 +133,7 @@ class Attempt:
             )
         verdict = self._asked.spec.classify(answer.status, answer.headers, body, datetime.now(UTC))
         verdict = judge(call.provider, verdict, body, datetime.now(UTC))
-        if verdict.kind is EndClass.REQUEST_REJECTED:
+        if verdict.retry is Retry.NEVER:
             await self._answering.whole(answer.status, response_headers_to_client(answer.headers.items()), body)
         return verdict
 

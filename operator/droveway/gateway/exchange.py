@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from droveway.api.enums import EndClass
 from droveway.core.ranking import CandidateView, Preference
 from droveway.core.routing import Choice, choose
-from droveway.core.verdict import Verdict
+from droveway.core.verdict import Retry, Scope, Verdict
 from droveway.gateway.attempt import Attempt, Services
 from droveway.gateway.client import Answering, Asked
 from droveway.gateway.config import Candidate, Provider
@@ -14,7 +14,7 @@ from droveway.gateway.exhausted import exhausted
 from droveway.gateway.ledger import Account
 
 _SHORT_LIMIT = timedelta(seconds=5)
-"""A rate limit that ends so soon is waited for, once, when no other candidate is left."""
+"""What passes so soon is waited for, once, when no other candidate is left."""
 
 _LATE = 0.02
 """Seconds added to a wait: the loop's clock is coarse, and waking early would find the limit still there."""
@@ -46,7 +46,7 @@ class Exchange:
             verdict = await attempt.run(candidate, provider)
             if verdict is None:
                 return self._account.outcome
-            if verdict.kind is EndClass.REQUEST_REJECTED:
+            if verdict.retry is Retry.NEVER:
                 await self._answering.reply(self._asked.spec.error_response(verdict.kind, verdict.reason))
                 return verdict.kind
             self._refusals[name] = verdict
@@ -78,21 +78,19 @@ class Exchange:
         return candidate, self._services.standing.provider(candidate)
 
     async def _wait_briefly(self) -> bool:
-        """Sits a short rate limit out, if that is all that is in the way. At most once."""
+        """Sits out what passes soon, if that is all that is in the way. At most once, and not after a wait for a slot."""
         now = datetime.now(UTC)
         verdict = self._verdict(now)
-        if (
-            self._waited
-            or verdict.kind is not EndClass.RATE_LIMITED
-            or not verdict.until
-            or verdict.until - now > _SHORT_LIMIT
-        ):
+        queued = any(refusal.scope is Scope.REQUEST for refusal in self._refusals.values())
+        if self._waited or queued or verdict.retry is not Retry.SAME_CANDIDATE:
+            return False
+        if not verdict.until or verdict.until - now > _SHORT_LIMIT:
             return False
         self._waited = True
         seconds = max(0.0, (verdict.until - now).total_seconds()) + _LATE
         self._account.foreign += seconds
         await asyncio.sleep(seconds)
-        self._refusals = {name: v for name, v in self._refusals.items() if v.kind is not EndClass.RATE_LIMITED}
+        self._refusals = {name: v for name, v in self._refusals.items() if v.retry is not Retry.SAME_CANDIDATE}
         return True
 
     async def _give_up(self) -> EndClass:
