@@ -24,7 +24,7 @@ _TOLD_OF = re.compile(r"\b(?:docs?|documentation|readme|manual|changelog|example
 _DENIED = re.compile(r"[\"'`)]{0,2} ?[:=]{1,2} ?[\"'`]?(?:false|null|none|no|0)\b")
 
 _CODE = re.compile(
-    r"\s*(?:#\s|//|/\*|<!--|--\s|\$\s|>>>|(?:if|for|while|switch|expect|assert\w*|describe|it|test)\s?\(|(?:assert|case)\b"
+    r"\s*(?:#\s|//|/\*|<!--|--\s|\$\s|>>>|(?:if|for|while|switch|expect|assert\w*|describe|it|test)\s?\(|(?:assert|case|AssertionError)\b"
     r"|(?:raise|throw|return|def|class|func|fn|const|let|var|import|export|enum|struct)\b(?=[^\n]*[(){};=]))"
     r"|[^\n]{0,80}\b(?:throw|return) new\b|[^\n]{0,40}\bslog\.\w"
 )
@@ -35,7 +35,7 @@ _COMMIT = re.compile(
     re.IGNORECASE,
 )
 _ELSEWHERE = re.compile(
-    r"\bdocker|toomanyrequests|\bgraphql\b|\bgithub api\b|api\.github\.com|\bsetitem\b|localstorage|indexeddb|\bcgroup\b"
+    r"\bdocker|(?-i:toomanyrequests)|\bgraphql\b|\bgithub api\b|api\.github\.com|\bsetitem\b|localstorage|indexeddb|\bcgroup\b"
     r"|is forbidden: exceeded quota|\bnpm (?:err|error|warn)\b|\bpip\._|\bpip3? install",
     re.IGNORECASE,
 )
@@ -68,9 +68,10 @@ def _is_taken_back(words: str, found: re.Match[str]) -> bool:
         or _PART_ONLY.search(clause)
         or _TOLD_OF.search(before.rpartition("\n")[2])
         or _DENIED.match(words, found.end(), found.end() + _NEXT)
+        or (words.endswith("`", 0, found.start()) and words.startswith("`", found.end()))  # named, not said
     )
 
 
 def _without_own_words(clause: str, claim: str) -> str:
-    """The clause without the words that are part of the claim by themselves: `no credits`, `not enough credits`."""
-    return clause.removesuffix(claim) + re.sub(r"^(?:no|not)\b", "", claim)
+    """The clause without the words that are part of the claim by themselves: `no credits`, `account is not active`."""
+    return clause.removesuffix(claim) + re.sub(r"^(?:no|not)\b|\bnot active\b", "", claim)

@@ -52,10 +52,13 @@ def _unless(words: str) -> str:
 
 _LONG_PERIOD = r"(?:[0-9]{1,3} ?(?:h(?:ou)?rs?|days?|weeks?)|five hours?|hourly|daily|weekly|monthly|session)"
 _FAMILY = r"(?:opus|sonnet|haiku|fable)(?: [0-9.]{1,6})?"
-_PLAN_WORD = rf"(?:{_LONG_PERIOD}|{_FAMILY}|usage|subscription|plan|tier|free|capacity|messages?|premium requests?)"
+_PLAN_WORD = (
+    rf"(?:{_LONG_PERIOD}|{_FAMILY}|usage|subscription|plan|tier|free|capacity|credit|messages?|premium requests?)"
+)
 _OF_OURS = r"(?! of (?!your|the|our|this|its|[0-9]|[\w']{1,20} (?:requests|tokens|messages|usage|plan)\b))"
 _PLAN_NOUN = (
-    rf"(?:(?:{_PLAN_WORD} ){{1,3}}(?:limits?|caps?|allowances?)|{_LONG_PERIOD} (?:rate|requests?) limits?){_OF_OURS}"
+    rf"(?:(?:{_PLAN_WORD} ){{1,3}}(?:limits?|caps?|allowances?)"
+    rf"|{_LONG_PERIOD} (?:rate|requests?|tokens?) limits?){_OF_OURS}"
 )
 _QUOTA_NOUN = (
     _unless("allocated disk storage inode file filesystem memory cpu resource compute object pod")
@@ -70,21 +73,22 @@ _RATE_NOUN = (
 )
 
 MONEY = _wording(
-    "balance|insufficient|payment|api usage|spend|billing|suspended|余额|欠费",
+    "balance|insufficient|payment|api usage|spend|billing|余额|欠费",
     r"\binsufficient (?:account )?(?:balance|quota|credits?|funds)\b",
     r"\bcredit balance (?:is |was )?(?:too low|exhausted|insufficient|depleted)\b",
     r"\b(?:account )?balance (?:is )?(?:exhausted|depleted|too low|insufficient)\b",
     r"\bpayment required(?=\W{0,3}(?:\n|$)|[.,:;\"'})\]])",
-    r"\bspecified api usage limits?\b",
+    r"\bspecified (?:workspace |organization )?api usage limits?\b",
     r"\bblocked\W{1,3}spending limit\b",
-    r"\baccount [\w. -]{0,64}?suspended\b[^\n]{0,80}?\b(?:balance|billing|spend\w{0,4}|invoices?|payments?)\b",
+    r"\baccount [\w. -]{0,64}?(?:suspended|not active|deactivated)\b[^\n]{0,80}?"
+    r"\b(?:balance|billing|spend\w{0,4}|invoices?|payments?)\b",
     r"余额不足|欠费",
     *_spent(_MONEY_NOUN),
 )
 CREDITS = _wording(  # said beside a spent plan, too: that these do not help either
     "credit",
     r"\b(?:out of|no|not enough|ran out of|run out of|requires more|used all(?: of)?|exhausted|exceeded)"
-    r"(?: [\w']{1,32}){0,3}? credits?\b",
+    r"(?: [\w']{1,32}){0,3}? credits?\b(?! (?:are |is |were |was )?(?:needed|required|charged|used|spent|deducted)\b)",
     r"\bcredits? (?:[\w']{1,32} ){0,3}?(?:exhausted|depleted|used up)\b",
 )
 QUOTA_AND_BILLING = _wording("plan and billing", r"\bquota\b[^\n]{0,120}?\bplan and billing\b")
@@ -131,7 +135,7 @@ ONE_FAMILY = re.compile(
 OVERLOADED = re.compile(r"\boverloaded\b|\b(?:at|over) capacity\b|\bcapacity exceeded\b|\bhigh demand\b")
 
 _NAMED_STATUS = (
-    r"\b(?:(?:http(?:/[0-9.]{1,4})?|[a-z_]{0,32}status(?:[ _-]?code)?|code)\b\\{0,4}[\"']?\s{0,3}"
+    r"\b(?<!exit )(?<!exited with )(?:(?:http(?:/[0-9.]{1,4})?|[a-z_]{0,32}status(?:[ _-]?code)?|code)\b\\{0,4}[\"']?\s{0,3}"
     r"(?:[:=]|is|was|of)?\s{0,3}\\{0,4}[\"']?|api error: )"
 )
 _REPORTED = r"\b(?:errors?|got|received|returned|rejected)\b[\s:]{1,3}(?:an? )?\(?"

@@ -68,7 +68,7 @@ DEV, HELD_OUT = list(wordings("dev")), list(wordings("held_out"))
 
 
 @pytest.mark.parametrize(
-    ("part", "precision", "recall"), [(DEV, 0.95, 0.96), (HELD_OUT, 0.71, 0.85)], ids=["dev", "held-out"]
+    ("part", "precision", "recall"), [(DEV, 0.98, 0.97), (HELD_OUT, 0.74, 0.87)], ids=["dev", "held-out"]
 )
 def test_r_l1_texts_are_understood_this_well_at_least(part: list[Wording], precision: float, recall: float) -> None:
     wrong = [wording for wording in part if wording.understood != wording.kind]
@@ -87,7 +87,7 @@ def test_r_l7_a_text_that_is_understood_says_until_when(wording: Wording) -> Non
 def test_r_l7_ends_are_read_this_well_at_least_in_what_was_not_tuned_on() -> None:
     understood = [wording for wording in HELD_OUT if wording.kind and wording.understood == wording.kind]
     wrong = [wording for wording in understood if not wording.says_until_when]
-    assert len(wrong) / len(understood) <= 0.07, "\n".join(map(str, wrong))
+    assert len(wrong) / len(understood) <= 0.05, "\n".join(map(str, wrong))
 
 
 def test_the_set_is_rich_and_half_of_it_are_traps() -> None:
