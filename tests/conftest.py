@@ -2,16 +2,17 @@
 
 import signal
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
-# `make mutate` runs the tests a few thousand times, several times in one process, and slowly: few examples, and the same ones
-# for every mutant.
+# `make mutate` runs the tests thousands of times: few examples, the same ones for every mutant, and not a word about those that
+# fail.
 settings.register_profile(
     "mutation",
     max_examples=15,
     derandomize=True,
     database=None,
     deadline=None,
+    phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
 

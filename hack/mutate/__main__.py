@@ -7,41 +7,60 @@ docs/mutation.md.
 """
 
 import sys
+from collections import defaultdict
 from pathlib import Path
 
-from hack.mutate import bench, reasons
+from hack.mutate import bench, reasons, trial
+from hack.mutate.mutants import Mutant
 from hack.mutate.report import document, table
-from hack.mutate.results import Result, results_of
 
 LEAST = 85  # percent
 DOCUMENT = bench.ROOT / "docs/mutation.md"
 REASONS = Path(__file__).with_name("reasons.toml")
 
 
-def judge(results: list[Result], *, whole: bool) -> int:
-    known = reasons.read(REASONS)
-    alive = [r for r in results if not r.noticed]
-    share = 100 * (1 - len(alive) / len(results))
-    unexcused = [r for r in alive if reasons.reason_of(r, known) is None]
-    idle = reasons.idle(known, alive) if whole else []
-    print(table(results))
-    for result in unexcused:
-        print(f"!! no test notices, and no reason is given: {result.function}: {result.change}   in: {result.line}")
-    for entry in idle:
-        print(f"!! {REASONS.name} excuses what is no survivor: {entry}")
-    print(f"== mutate: {len(results) - len(alive)} of {len(results)} noticed: {share:.1f} %, of {LEAST} % asked for")
-    if whole and not unexcused:
-        DOCUMENT.write_text(document(results, known))
-    return int(bool(unexcused or idle or share < LEAST))
-
-
 def main(chosen: list[str]) -> int:
-    bench.lay_out()
     modules = [name.removeprefix("core/") for name in chosen] or bench.modules()
     if unknown := set(modules) - set(bench.modules()):
         sys.exit(f"!! no such module: {', '.join(sorted(unknown))}")
-    bench.run(modules)
-    return judge([r for module in modules for r in results_of(bench.MUTANTS / f"{module}.py")], whole=not chosen)
+    bench.lay_out()
+    try_out(modules)
+    return judge([m for module in modules for m in bench.mutants(module)], whole=not chosen)
+
+
+def try_out(modules: list[str]) -> None:
+    """Tries what has to be tried, and keeps what was found out of a module as soon as it is whole."""
+    todo = {module: mutants for module in modules if (mutants := bench.to_try(module))}
+    tried: dict[str, list[Mutant]] = defaultdict(list)
+
+    def tell(mutant: Mutant) -> None:
+        module = mutant.module
+        tried[module].append(mutant)
+        if len(tried[module]) == len(todo[module]):
+            bench.remember(module, tried[module])
+            alive = sum(not m.noticed for m in tried[module])
+            print(f"== mutate: core/{module}: {len(tried[module])} tried, {alive} not noticed", flush=True)
+
+    if todo:
+        trial.run([mutant for mutants in todo.values() for mutant in mutants], tell)
+
+
+def judge(mutants: list[Mutant], *, whole: bool) -> int:
+    """Says what was found out; 1 if that is not good enough."""
+    known = reasons.read(REASONS)
+    alive = [m for m in mutants if not m.noticed]
+    share = 100 * (1 - len(alive) / len(mutants))
+    unexcused = [m for m in alive if reasons.reason_of(m, known) is None]
+    idle = reasons.idle(known, alive) if whole else []
+    print(table(mutants))
+    for mutant in unexcused:
+        print(f"!! no test notices, and no reason is given: {mutant.function}: {mutant.change}   in: {mutant.line}")
+    for entry in idle:
+        print(f"!! {REASONS.name} excuses what is no survivor: {entry}")
+    print(f"== mutate: {len(mutants) - len(alive)} of {len(mutants)} noticed: {share:.1f} %, of {LEAST} % asked for")
+    if whole and not unexcused:
+        DOCUMENT.write_text(document(mutants, known))
+    return int(bool(unexcused or idle or share < LEAST))
 
 
 if __name__ == "__main__":

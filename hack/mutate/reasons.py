@@ -8,7 +8,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from hack.mutate.results import Result
+from hack.mutate.mutants import Mutant
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,24 +18,24 @@ class Reason:
     why: str
     survivors: tuple[str, ...]
 
-    def covers(self, result: Result) -> bool:
-        return any(_matches(entry, result) for entry in self.survivors)
+    def covers(self, mutant: Mutant) -> bool:
+        return any(_matches(entry, mutant) for entry in self.survivors)
 
 
 def read(file: Path) -> list[Reason]:
     return [Reason(r["why"], tuple(r["survivors"])) for r in tomllib.loads(file.read_text())["reason"]]
 
 
-def reason_of(result: Result, reasons: list[Reason]) -> Reason | None:
+def reason_of(mutant: Mutant, reasons: list[Reason]) -> Reason | None:
     """The first that covers it."""
-    return next((r for r in reasons if r.covers(result)), None)
+    return next((r for r in reasons if r.covers(mutant)), None)
 
 
-def idle(reasons: list[Reason], alive: list[Result]) -> list[str]:
+def idle(reasons: list[Reason], alive: list[Mutant]) -> list[str]:
     """The entries that cover nothing."""
-    return [entry for r in reasons for entry in r.survivors if not any(_matches(entry, result) for result in alive)]
+    return [entry for r in reasons for entry in r.survivors if not any(_matches(entry, mutant) for mutant in alive)]
 
 
-def _matches(entry: str, result: Result) -> bool:
+def _matches(entry: str, mutant: Mutant) -> bool:
     pattern = ".*".join(re.escape(part) for part in entry.split("*"))
-    return re.fullmatch(pattern, f"{result.function}: {result.change}") is not None
+    return re.fullmatch(pattern, f"{mutant.function}: {mutant.change}") is not None

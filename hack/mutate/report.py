@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from itertools import groupby
 
+from hack.mutate.mutants import Mutant, Outcome
 from hack.mutate.reasons import Reason, reason_of
-from hack.mutate.results import Result
 
 _INTRODUCTION = """\
 # Mutation testing of the deciding core
@@ -23,35 +23,35 @@ stands in `hack/mutate/reasons.toml`; the command fails on a survivor without a 
 """
 
 
-def table(results: Iterable[Result]) -> str:
+def table(mutants: Iterable[Mutant]) -> str:
     """Per module: mutants, those that were noticed, and their share."""
-    rows = ["| module | mutants | noticed | of them by time | % |", "|---|---:|---:|---:|---:|"]
-    listed = sorted(results, key=lambda r: r.module)
+    rows = ["| module | mutants | noticed | of them endless | % |", "|---|---:|---:|---:|---:|"]
+    listed = sorted(mutants, key=lambda r: r.module)
     for module, group in groupby(listed, key=lambda r: r.module):
         rows.append(_row(f"core/{module}", list(group)))
     return "\n".join([*rows, _row("**all**", listed)])
 
 
-def _row(name: str, results: list[Result]) -> str:
-    noticed = sum(r.noticed for r in results)
-    late = sum(r.timed_out for r in results)
-    return f"| {name} | {len(results)} | {noticed} | {late} | {100 * noticed / len(results):.1f} |"
+def _row(name: str, mutants: list[Mutant]) -> str:
+    noticed = sum(r.noticed for r in mutants)
+    stopped = sum(r.outcome is Outcome.STOPPED for r in mutants)
+    return f"| {name} | {len(mutants)} | {noticed} | {stopped} | {100 * noticed / len(mutants):.1f} |"
 
 
-def document(results: list[Result], reasons: list[Reason]) -> str:
+def document(mutants: list[Mutant], reasons: list[Reason]) -> str:
     """The whole of docs/mutation.md."""
-    alive = [r for r in results if not r.noticed]
-    parts = [_INTRODUCTION, table(results), f"\n## What lives ({len(alive)})"]
+    alive = [r for r in mutants if not r.noticed]
+    parts = [_INTRODUCTION, table(mutants), f"\n## What lives ({len(alive)})"]
     for reason in reasons:
         excused = [r for r in alive if reason_of(r, reasons) is reason]
         parts.append(f"\n### {reason.why}\n\n{_list(excused)}")
     return "\n".join(parts) + "\n"
 
 
-def _list(results: list[Result]) -> str:
+def _list(mutants: list[Mutant]) -> str:
     """One line per line of code, with every change of it that no test notices."""
     lines = []
-    for (function, line), group in groupby(results, key=lambda r: (r.function, r.line)):
-        changes = ", ".join(f"`{result.change}`" for result in group)
+    for (function, line), group in groupby(mutants, key=lambda r: (r.function, r.line)):
+        changes = ", ".join(f"`{mutant.change}`" for mutant in group)
         lines.append(f"- `{function}`: {changes} in `{line}`")
     return "\n".join(lines)
