@@ -193,8 +193,8 @@ def _instant(day: date, clock: time, zone: tzinfo, fold: int) -> datetime:
 _FIELD = r"\\{0,4}[\"']?\s?[:=]\s?\\{0,4}[\"']?\s?"  # between a field's name and its value: quoted, escaped or bare
 _NUM = r"([0-9]{1,20}(?:\.[0-9]{1,20})?)(?!\w)(?!\.[0-9])"
 _LEAD = (
-    r"\b(?:(?<!connection )resets?|renews?|refresh(?:es)?|try(?: it)? again|retry|available(?: again)?|regain access|come back"
-    r"|wait)"
+    r"\b(?:(?<!connection )resets?|renews?|refresh(?:es)?|try(?: it)?\sagain|retry|wait|available(?:\sagain)?"
+    r"|regain\saccess|come\sback)"
 )
 _MONTH = r"(?:jan|feb|mar|apr|may|june?|july?|aug|sept?|oct|nov|dec)(?:uary|ruary|ch|il|ust|ember|ober)?"
 _TIME = (

@@ -23,6 +23,15 @@ from droveway.core.redaction import one_line, redact
         ("?access_token=abc&b=c", "?access_token=***&b=c"),
         ("dwk-0f3a-1-00ff and dws-0f3a-1-00ff", "*** and ***"),
         ("eyJhbGciOiJI.eyJzdWIi.c2ln", "***"),
+        ('{"accessToken":"abc.d","refresh_token":"e f"}', '{"accessToken":"***","refresh_token":"***"}'),
+        ("GET /v1beta/models?key=abc&alt=sse", "GET /v1beta/models?key=***&alt=sse"),
+        ("gsk_a1b2c3d4 and sk_live_4eC39Hq and glpat-xyz", "*** and *** and ***"),
+        ("hf_abcdefghijklmnopqrst", "***"),
+        ("AKIAIOSFODNN7EXAMPLE", "***"),
+        ("AIzaSyA-abcdefghijklmnopqrst", "***"),
+        ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY----- end", "*** end"),
+        ("Set-Cookie: session=abc; Path=/", "Set-Cookie: ***; Path=/"),
+        ("monkey=1, keyboard: qwerty, hf_model", "monkey=1, keyboard: qwerty, hf_model"),
         ("max_tokens=4096, tokens: 5, Limit 30000", "max_tokens=4096, tokens: 5, Limit 30000"),
         ("Basic terminal detected", "Basic terminal detected"),
         ("a disk-full task-force", "a disk-full task-force"),
@@ -36,6 +45,11 @@ def test_one_line_is_short_and_has_no_secret() -> None:
     line = one_line("password=hunter2\n\n" + "x" * 500)
     assert line.startswith("password=*** xxx")
     assert len(line) == 256
+
+
+def test_of_a_long_text_one_line_reads_the_start() -> None:
+    assert one_line("x" * 10**6) == "x" * 255 + "…"
+    assert one_line("a\tb\r\nc", limit=3) == "a …"
 
 
 def test_it_is_quick_on_hostile_text() -> None:
