@@ -13,7 +13,8 @@ from hack.mutate.mutants import Mutant, Outcome, mutate
 ROOT = Path(__file__).resolve().parents[2]
 BENCH = Path(os.environ["DROVEWAY_CACHE"]) / "mutation"
 _CORE = Path("operator/droveway/core")
-_COPIED = ("operator", "tests/conftest.py", "tests/helpers", "tests/fixtures", "tests/unit/core", "pyproject.toml")
+_TESTS = ("conftest.py", "helpers", "fixtures", "data", "unit/core")
+_COPIED = ("pyproject.toml", "operator", *(f"tests/{name}" for name in _TESTS))
 
 
 def lay_out() -> None:

@@ -47,10 +47,10 @@ class Trial:
         self._running: dict[int, tuple[Mutant, _Reach]] = {}
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
         """Instead of running the tests once."""
         if session.testsfailed:
-            sys.exit("!! the tests cannot even be collected")
+            return None  # pytest itself says what cannot be collected
         reach = _survey([item for item in session.items if isinstance(item, pytest.Function)])
         gc.freeze()
         for mutant in self._mutants:
