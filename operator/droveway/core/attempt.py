@@ -4,6 +4,7 @@ An attempt that has to be ended is first marked in the status (`class` without `
 operator that dies in between finishes what it began.
 """
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from droveway.api.enums import LIMIT_CLASSES, ConditionType, EndClass, Health, Reason
@@ -50,7 +51,7 @@ def _judge(draft: Draft, attempt: Attempt, pod: PodView, facts: AttemptFacts) ->
         return draft.plan(wake_at=settled)
     ending = ending_of(pod, facts)
     if attempt.end_class is not None and ending.end_class is not EndClass.SUCCEEDED:
-        ending = Ending(attempt.end_class, attempt.message, ending.exit_code)
+        ending = replace(ending, end_class=attempt.end_class)  # `_close` keeps the message that goes with it
     if pod.final and pod.final.session_id:
         draft.update(session_id=pod.final.session_id[:MESSAGE])
     _close(draft, attempt.model_copy(update={"node_name": pod.node}), ending, ended)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from droveway.api.enums import EndClass, Reason
 from droveway.core.facts import AttemptFacts
 from droveway.core.podview import PodView
-from droveway.core.verdict import Verdict
 
 _REFUSED = 127  # with a message of its own, the wrapper has not even started the agent
 _NO_SETSID = "droveway: setsid is missing"
@@ -22,7 +21,6 @@ class Ending:
     end_class: EndClass
     message: str = ""
     exit_code: int | None = None
-    verdict: Verdict | None = None
 
 
 def ending_of(pod: PodView, facts: AttemptFacts) -> Ending:
@@ -44,10 +42,9 @@ def ending_of(pod: PodView, facts: AttemptFacts) -> Ending:
     if said is EndClass.SUCCEEDED:
         return Ending(EndClass.SUCCEEDED, "", exit_code)
     if (verdict := facts.exhausted) and exit_code != 0:
-        return Ending(verdict.kind, verdict.reason, exit_code, verdict)
+        return Ending(verdict.kind, verdict.reason, exit_code)
     if said is not None:
-        verdict = (final.verdict if final else None) or facts.reported
-        return Ending(said, message or pod.message, exit_code, verdict)
+        return Ending(said, message or pod.message, exit_code)
     return _by_exit_code(pod, exit_code)
 
 
@@ -59,13 +56,13 @@ def unrunnable(exit_code: int | None, message: str) -> Reason | None:
 def vanished(facts: AttemptFacts) -> Ending:
     """Judges an attempt whose pod was deleted by somebody else before it could be judged."""
     if facts.final and facts.end_class is not None:
-        return Ending(facts.end_class, facts.message, facts.exit_code, facts.reported)
+        return Ending(facts.end_class, facts.message, facts.exit_code)
     return Ending(EndClass.UNKNOWN, "its pod was deleted before it ended")
 
 
 def _by_exit_code(pod: PodView, exit_code: int | None) -> Ending:
     if exit_code is None:
-        return Ending(EndClass.UNKNOWN, pod.message or "the agent's container never started", None)
+        return Ending(EndClass.UNKNOWN, pod.message or "the agent's container never started")
     if exit_code == 0:
         return Ending(EndClass.SUCCEEDED, "", 0)
     if exit_code > _SIGNALLED or pod.deleting:

@@ -10,7 +10,6 @@ from droveway.core.outcome import Ending, ending_of, unrunnable, vanished
 from helpers.build import after, ended, final, limit, pod
 
 SPENT = limit(after(3600))
-OUTAGE = limit(None, EndClass.PROVIDER_OUTAGE)
 KILLED = "the agent was killed for its memory; raise resources.limits.memory of its Agent"
 NEVER = "the agent's container never started"
 
@@ -51,7 +50,7 @@ NEVER = "the agent's container never started"
         pytest.param(
             ended(1, final=final(EndClass.AGENT_FAILED, error="API error")),
             AttemptFacts(exhausted=SPENT),
-            Ending(EndClass.SUBSCRIPTION_LIMIT, SPENT.reason, 1, SPENT),
+            Ending(EndClass.SUBSCRIPTION_LIMIT, SPENT.reason, 1),
             id="the gateway knows better than the CLI",
         ),
         pytest.param(
@@ -61,15 +60,15 @@ NEVER = "the agent's container never started"
             id="but not of an agent that went on and ended well",
         ),
         pytest.param(
-            ended(1, final=final(EndClass.PROVIDER_OUTAGE, error="529", verdict=OUTAGE)),
-            AttemptFacts(reported=SPENT, message="older words"),
-            Ending(EndClass.PROVIDER_OUTAGE, "529", 1, OUTAGE),
+            ended(1, final=final(EndClass.PROVIDER_OUTAGE, error="529")),
+            AttemptFacts(message="older words"),
+            Ending(EndClass.PROVIDER_OUTAGE, "529", 1),
             id="the last words of the CLI",
         ),
         pytest.param(
             ended(1, final=final(EndClass.SUBSCRIPTION_LIMIT)),
-            AttemptFacts(reported=SPENT, message="You've hit your limit"),
-            Ending(EndClass.SUBSCRIPTION_LIMIT, "You've hit your limit", 1, SPENT),
+            AttemptFacts(message="You've hit your limit"),
+            Ending(EndClass.SUBSCRIPTION_LIMIT, "You've hit your limit", 1),
             id="completed by what it said before",
         ),
         pytest.param(
@@ -138,8 +137,8 @@ def test_the_evidence_by_its_rank(over: dict[str, Any], facts: AttemptFacts, end
     ("facts", "ending"),
     [
         pytest.param(
-            AttemptFacts(final=True, end_class=EndClass.RATE_LIMITED, message="429", exit_code=1, reported=SPENT),
-            Ending(EndClass.RATE_LIMITED, "429", 1, SPENT),
+            AttemptFacts(final=True, end_class=EndClass.RATE_LIMITED, message="429", exit_code=1),
+            Ending(EndClass.RATE_LIMITED, "429", 1),
             id="the sidecar saw the agent end",
         ),
         pytest.param(
