@@ -7,14 +7,16 @@ operator that dies in between finishes what it began.
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from droveway.api.enums import LIMIT_CLASSES, ConditionType, EndClass, Health, Reason
+from droveway.api.enums import LIMIT_CLASSES, ConditionType, EndClass, Reason
 from droveway.api.v1alpha1 import Attempt
 from droveway.core.budget import overrun
 from droveway.core.draft import DIVERSIONS, FAULTS, INTERRUPTIONS, MESSAGE, Draft
 from droveway.core.events import Record
 from droveway.core.facts import AttemptFacts
+from droveway.core.history import HealthStatus
 from droveway.core.outcome import Ending, ending_of, vanished
 from droveway.core.podview import PodView
+from droveway.core.runhealth import Sign, pod_sign, show_health
 from droveway.core.snapshot import Plan
 
 _SETTLE = timedelta(seconds=2)  # the gateway tells within a second what an attempt used
@@ -33,6 +35,8 @@ def settle(draft: Draft, attempt: Attempt) -> Plan | None:
     if pod.ended:
         return _judge(draft, attempt, pod, facts)
     if attempt.end_class is not None or pod.deleting:
+        if attempt.end_class is None:
+            show_health(draft, pod_sign(pod, facts))
         draft.condition(ConditionType.RUNNING, "False", Reason.STOPPING, attempt.message)
         says = f"ending {attempt.pod_name}: {attempt.message}{draft.stuck((pod,))}"
         draft.condition(ConditionType.SUCCEEDED, "Unknown", Reason.STOPPING, says)
@@ -40,7 +44,7 @@ def settle(draft: Draft, attempt: Attempt) -> Plan | None:
     reason = _reason_to_end(draft, attempt, pod, facts)
     if reason:
         return _end(draft, attempt, pod, reason)
-    return _watch(draft, attempt, pod)
+    return _watch(draft, attempt, pod, pod_sign(pod, facts))
 
 
 def _judge(draft: Draft, attempt: Attempt, pod: PodView, facts: AttemptFacts) -> Plan | None:
@@ -131,8 +135,7 @@ def _end(draft: Draft, attempt: Attempt, pod: PodView, ending: Ending) -> Plan:
     """Marks the attempt, then deletes its pod: in this order, so that a crash in between loses nothing."""
     draft.set_last(attempt.model_copy(update={"end_class": ending.end_class, "message": ending.message[:MESSAGE]}))
     if ending.end_class is EndClass.STALLED:
-        draft.update(health=Health.TIMEOUT)
-        draft.condition(ConditionType.HEALTHY, "False", Health.TIMEOUT, ending.message)
+        show_health(draft, Sign(HealthStatus.TIMEOUT, ending.message))
     draft.condition(ConditionType.RUNNING, "False", Reason.STOPPING, ending.message)
     draft.condition(ConditionType.SUCCEEDED, "Unknown", Reason.STOPPING, f"ending {attempt.pod_name}: {ending.message}")
     draft.note(
@@ -143,18 +146,17 @@ def _end(draft: Draft, attempt: Attempt, pod: PodView, ending: Ending) -> Plan:
     return draft.plan(delete=(pod,))
 
 
-def _watch(draft: Draft, attempt: Attempt, pod: PodView) -> Plan:
+def _watch(draft: Draft, attempt: Attempt, pod: PodView, sign: Sign | None) -> Plan:
     """A pod that is starting or running: say so, and wake at the next deadline."""
+    if sign:
+        show_health(draft, sign)
     if pod.started_at:
-        health = Health.DEGRADED if draft.status.failed_count or draft.seen.facts.reroutes else Health.HEALTHY
-        draft.update(health=health)
         draft.set_last(attempt.model_copy(update={"node_name": pod.node}))
         draft.condition(ConditionType.RUNNING, "True", Reason.RUNNING, f"attempt {attempt.number} in pod {pod.name}")
-        draft.condition(ConditionType.HEALTHY, "True", health)
         draft.condition(
             ConditionType.SUCCEEDED, "Unknown", Reason.RUNNING, f"attempt {attempt.number} on {attempt.candidate}"
         )
-    elif pod.waiting not in ("", "PodInitializing", "ContainerCreating"):
+    elif pod.stuck:
         draft.condition(ConditionType.RUNNING, "False", pod.waiting, pod.message)
         draft.condition(ConditionType.SUCCEEDED, "Unknown", pod.waiting, f"pod {pod.name} cannot start: {pod.message}")
     moments = [attempt.start_time + timedelta(seconds=draft.spec.timeout_seconds), draft.deadline()]

@@ -1,34 +1,29 @@
-"""Health of what can fail: the circuit breaker of a candidate, and a sliding history. Standard library only.
+"""Health of what can fail: the circuit breaker of a candidate; the sliding history is `core.history`'s. Standard library only.
 
 A breaker is closed (all pass), open (none pass until the cooldown is over) or half-open (a few probes pass, each holding a
 lease). Half-open is never stored: it is an open breaker whose cooldown is over.
 """
 
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Self
 
 from droveway.api.enums import TransitionReason
+from droveway.core.history import HealthHistory, HealthStatus
+from droveway.core.moments import AFTER_ALL, bounded, parsed, utc
+
+__all__ = [
+    "CircuitBreaker",
+    "CircuitBreakerConfig",
+    "CircuitState",
+    "HealthHistory",
+    "HealthStatus",
+    "Transition",
+]
 
 _MOST = 2**31 - 1  # R-B9
-_SMALLEST_RATE = 1e-300  # what a threshold of zero acts as (R-C27)
-
-
-class HealthStatus(StrEnum):
-    """How something that runs is doing (1.4)."""
-
-    HEALTHY = "healthy"
-    DEGRADED = "degraded"
-    UNHEALTHY = "unhealthy"
-    TIMEOUT = "timeout"
-    TERMINATED = "terminated"
-
-    def then(self, seen: "HealthStatus") -> "HealthStatus":
-        """The health of a pod that was `self` and now looks like `seen`: terminated is final (R-H3)."""
-        return self if self is HealthStatus.TERMINATED else seen
 
 
 class CircuitState(StrEnum):
@@ -41,7 +36,7 @@ class CircuitState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CircuitBreakerConfig:
-    """When a breaker opens and closes (R-C5). Counts below 1 act as 1 (R-B1).
+    """When a breaker opens and closes (R-C5). Counts below 1 act as 1 (R-B1), negative durations as none.
 
     Attributes:
         failure_threshold: consecutive failures that open it.
@@ -61,7 +56,10 @@ class CircuitBreakerConfig:
 
     def __post_init__(self) -> None:
         for name in ("failure_threshold", "success_threshold", "half_open_max_probes"):
-            object.__setattr__(self, name, max(1, getattr(self, name)))
+            object.__setattr__(self, name, min(max(1, getattr(self, name)), _MOST))  # what saturates must be reached
+        for name in ("cooldown", "probe_timeout", "failure_window"):
+            if (duration := getattr(self, name)) is not None:
+                object.__setattr__(self, name, bounded(duration))
 
     @property
     def lease(self) -> timedelta:
@@ -91,7 +89,7 @@ class CircuitBreaker:
         self._failures = 0
         self._successes = 0
         self._failed_at: list[datetime] = []  # kept only with a failure window
-        self._leases: list[datetime] = []  # when each probe that still runs was let through
+        self._leases: list[datetime] = []  # when each probe that has no result yet was let through
 
     @property
     def failures(self) -> int:
@@ -99,10 +97,15 @@ class CircuitBreaker:
         return self._failures
 
     def state(self, now: datetime) -> CircuitState:
-        """The state at `now`. An opening in the future (the clock was set back) counts from now (R-B5, R-C26)."""
+        """The state at `now`. What began in the future (the clock was set back) counts from now (R-B5, R-C26).
+
+        Probes whose time is over are forgotten here: a clock that is set back does not bring them back (R-C24).
+        """
         if self._opened_at is None:
             return CircuitState.CLOSED
         self._opened_at = min(self._opened_at, now)
+        leases = (min(taken, now) for taken in self._leases)
+        self._leases = [taken for taken in leases if now - taken < self.config.lease]
         return CircuitState.HALF_OPEN if now - self._opened_at >= self.config.cooldown else CircuitState.OPEN
 
     def open_until(self, now: datetime) -> datetime | None:
@@ -115,7 +118,7 @@ class CircuitBreaker:
         """Whether `should_allow` would say yes. Takes no lease."""
         state = self.state(now)
         if state is CircuitState.HALF_OPEN:
-            return len(self._running_probes(now)) < self.config.half_open_max_probes
+            return len(self._leases) < self.config.half_open_max_probes
         return state is CircuitState.CLOSED
 
     def should_allow(self, now: datetime) -> bool:
@@ -123,7 +126,7 @@ class CircuitBreaker:
         if not self.would_allow(now):
             return False
         if self._opened_at is not None:
-            self._leases = [*self._running_probes(now), now]
+            self._leases.append(now)
         return True
 
     def give_back(self, taken: datetime) -> None:
@@ -139,7 +142,7 @@ class CircuitBreaker:
         self._forget_failures()
         if state is CircuitState.CLOSED:
             return None
-        self._leases = self._running_probes(now)[1:]
+        self._end_lease(started_at)
         self._successes = min(self._successes + 1, _MOST)
         if self._successes < self.config.success_threshold:
             return None
@@ -195,11 +198,12 @@ class CircuitBreaker:
         try:
             if CircuitState(status.get("state") or "closed") is not CircuitState.CLOSED:
                 opened_at = status.get("opened_at")
-                breaker._opened_at = _time(opened_at) if opened_at else _UNKNOWN_OPENING
+                # opened, nobody knows when: the first read takes what is ahead of it for now
+                breaker._opened_at = parsed(opened_at) if opened_at else AFTER_ALL
             breaker._failures = _count(status.get("failures"))
             breaker._successes = _count(status.get("successes"))
-            breaker._leases = [_time(at) for at in status.get("leases") or ()]
-            breaker._failed_at = [_time(at) for at in status.get("failed_at") or ()]
+            breaker._leases = [parsed(at) for at in status.get("leases") or ()]
+            breaker._failed_at = [parsed(at) for at in status.get("failed_at") or ()]
         except (TypeError, AttributeError) as error:
             raise ValueError(f"not the status of a breaker: {error}") from error
         return breaker
@@ -208,10 +212,11 @@ class CircuitBreaker:
         """A result of something that began before the breaker opened says nothing about now (R-B3, R-C25)."""
         return self._opened_at is not None and started_at is not None and started_at < self._opened_at
 
-    def _running_probes(self, now: datetime) -> list[datetime]:
-        """Leases that have neither ended with a result nor timed out; one from the future counts from now."""
-        self._leases = [min(taken, now) for taken in self._leases]
-        return [taken for taken in self._leases if now - taken < self.config.lease]
+    def _end_lease(self, started_at: datetime | None) -> None:
+        """A probe has ended: the latest that was let through by its start, else the oldest (R-C25)."""
+        if self._leases:
+            began = [taken for taken in self._leases if started_at is not None and taken <= started_at]
+            self._leases.remove(max(began, default=min(self._leases)))
 
     def _count_failure(self, now: datetime) -> None:
         if self.config.failure_window is None:
@@ -232,62 +237,8 @@ class CircuitBreaker:
         self._forget_failures()
 
 
-class HealthHistory:
-    """The last observations of one thing, for its rate of health (R-H1, R-H2)."""
-
-    __slots__ = ("_max_records", "_records", "_window")
-
-    def __init__(self, max_records: int, window: timedelta) -> None:
-        self._max_records = max(1, max_records)
-        self._window = window
-        self._records: deque[tuple[datetime, HealthStatus]] = deque()
-
-    def __len__(self) -> int:
-        """Records after the eviction of the last call (R-C13)."""
-        return len(self._records)
-
-    def record(self, status: HealthStatus, now: datetime) -> None:
-        """Adds an observation; the oldest leaves when the history is full."""
-        self._evict(now)
-        if len(self._records) >= self._max_records:
-            self._records.popleft()
-        self._records.append((now, status))
-
-    def success_rate(self, now: datetime) -> float:
-        """Healthy ÷ all in the window, both ends included; 1.0 without records."""
-        self._evict(now)
-        if not self._records:
-            return 1.0
-        return sum(status is HealthStatus.HEALTHY for _, status in self._records) / len(self._records)
-
-    def assess(self, threshold: float, now: datetime) -> HealthStatus:
-        """Healthy from `threshold` on, which is clamped to (0, 1]; degraded while anything is at least degraded."""
-        if self.success_rate(now) >= min(max(threshold, _SMALLEST_RATE), 1.0):
-            return HealthStatus.HEALTHY
-        some = any(status in (HealthStatus.HEALTHY, HealthStatus.DEGRADED) for _, status in self._records)
-        return HealthStatus.DEGRADED if some else HealthStatus.UNHEALTHY
-
-    def _evict(self, now: datetime) -> None:
-        try:
-            oldest = now - self._window
-        except OverflowError:  # the window reaches back before all time
-            return
-        if any(at < oldest for at, _ in self._records):
-            self._records = deque(record for record in self._records if record[0] >= oldest)
-
-
-_UNKNOWN_OPENING = datetime.max.replace(tzinfo=UTC)  # opened, nobody knows when: the first read takes it for now
-
-
 def _text(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat()
-
-
-def _time(text: str) -> datetime:
-    at = datetime.fromisoformat(text)
-    if at.tzinfo is None:
-        raise ValueError(f"a time needs a zone: {text}")
-    return at.astimezone(UTC)
+    return utc(at).isoformat()
 
 
 def _count(value: int | None) -> int:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Self
 
+from droveway.core.bucket import add_tokens
 from droveway.core.completion import CompletionEvent, dollars, price_of
-from droveway.core.summary import add_tokens
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,9 @@ _EVICTIONS = frozenset(
 )
 
 
+_ON_ITS_WAY = frozenset({"", "PodInitializing", "ContainerCreating"})
+
+
 @dataclass(frozen=True, slots=True)
 class PodView:
     """One pod of a run.
@@ -45,8 +48,12 @@ class PodView:
         started_at, finished_at: of the agent's container.
         exit_code: of the agent's container; 128 + n for signal n.
         oom: the kernel killed the agent's container for its memory.
-        waiting: why a container cannot start (`ImagePullBackOff`, `CreateContainerConfigError`), or empty.
+        waiting: why a container cannot start (`ImagePullBackOff`, `CreateContainerConfigError`) or no node takes it
+            (`Unschedulable`), or empty.
         message: what the kubelet or a container said about it.
+        restarts: of its sidecar.
+        disruption: why the cluster is about to take it away, or empty.
+        lost: its containers were ready when its node was last heard of.
         final: the sidecar's final record, from its termination message.
     """
 
@@ -70,6 +77,9 @@ class PodView:
     oom: bool = False
     waiting: str = ""
     message: str = ""
+    restarts: int = 0
+    disruption: str = ""
+    lost: bool = False
     final: Record | None = None
 
     @property
@@ -93,6 +103,11 @@ class PodView:
         return self.phase == "Failed" and self.reason in _EVICTIONS
 
     @property
+    def stuck(self) -> bool:
+        """Something keeps it from starting."""
+        return self.started_at is None and self.waiting not in _ON_ITS_WAY
+
+    @property
     def unpullable(self) -> bool:
         """An image cannot be had."""
         return self.waiting in _UNPULLABLE
@@ -107,7 +122,8 @@ def pod_view(pod: dict[str, Any]) -> PodView:
     setup = _container(status.get("initContainerStatuses"), names.CONTAINER_SETUP)
     state = agent.get("state") or {}
     over, running = state.get("terminated") or {}, state.get("running") or {}
-    waiting = _waiting(setup, sidecar, agent)
+    conditions = {c["type"]: c for c in status.get("conditions") or []}
+    waiting = _waiting(setup, sidecar, agent) or _unscheduled(conditions)
     broken = (setup.get("state") or {}).get("terminated") or {}
     return PodView(
         name=meta["name"],
@@ -130,6 +146,9 @@ def pod_view(pod: dict[str, Any]) -> PodView:
         oom=over.get("reason") == "OOMKilled",
         waiting=waiting.get("reason", ""),
         message=_first(over.get("message"), _setup_message(broken), waiting.get("message"), status.get("message")),
+        restarts=sidecar.get("restartCount", 0),
+        disruption=_disruption(conditions),
+        lost=_is_lost(conditions, agent, sidecar),
         final=_final((sidecar.get("state") or {}).get("terminated") or {}),
     )
 
@@ -152,6 +171,23 @@ def _waiting(*containers: dict[str, Any]) -> dict[str, Any]:
     """Why the first container that cannot start cannot."""
     found = [(c.get("state") or {}).get("waiting") or {} for c in containers]
     return next((w for w in found if w.get("reason")), {})
+
+
+def _unscheduled(conditions: dict[str, Any]) -> dict[str, Any]:
+    """Why no node takes it."""
+    found: dict[str, Any] = conditions.get("PodScheduled") or {}
+    return found if found.get("status") == "False" and found.get("reason") else {}
+
+
+def _disruption(conditions: dict[str, Any]) -> str:
+    found = conditions.get("DisruptionTarget") or {}
+    return one_line(f"{found.get('reason')}: {found.get('message', '')}") if found.get("status") == "True" else ""
+
+
+def _is_lost(conditions: dict[str, Any], *containers: dict[str, Any]) -> bool:
+    """A pod is ready when its containers are; of a node that is silent the cluster takes that back."""
+    ready: str = (conditions.get("Ready") or {}).get("status", "True")
+    return ready != "True" and all(container.get("ready") for container in containers)
 
 
 def _first(*texts: str | None) -> str:

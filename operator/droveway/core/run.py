@@ -12,11 +12,12 @@ from droveway.api.v1alpha1 import AgentRunSpec, AgentRunStatus, Attempt
 from droveway.api.v1alpha1.agentrun import Rejection, Reroute, RouteChoice
 from droveway.core import retry
 from droveway.core.attempt import settle
-from droveway.core.draft import DIVERSIONS, FAULTS, INTERRUPTIONS, MESSAGE, Draft
+from droveway.core.draft import DIVERSIONS, INTERRUPTIONS, MESSAGE, Draft
 from droveway.core.finish import expires_at, over
 from droveway.core.learned import adopt, append_attempt, learn, record_reroute
 from droveway.core.ranking import CandidateView, Preference
 from droveway.core.routing import CIRCUIT_OPEN, NO_FREE_SLOT, Choice, choose
+from droveway.core.runhealth import show_health
 from droveway.core.snapshot import NewAttempt, Plan, Problem, Snapshot
 
 _USAGE_FLOOR = timedelta(seconds=10)
@@ -164,13 +165,7 @@ def _blocked(draft: Draft, problem: Problem) -> Plan:
 
 def _say_between(draft: Draft, reason: str, message: str) -> None:
     """Health and summary of a run without a pod."""
-    failed = draft.last is not None and draft.last.end_class in FAULTS
-    health = Health.UNHEALTHY if failed else draft.status.health
-    draft.update(health=health)
-    if health:
-        draft.condition(
-            ConditionType.HEALTHY, "False" if health in (Health.UNHEALTHY, Health.TIMEOUT) else "True", health
-        )
+    show_health(draft, None)
     draft.condition(ConditionType.SUCCEEDED, "Unknown", reason, message)
 
 

@@ -1,71 +1,29 @@
 """The telemetry summary: per-model aggregates in time buckets, and the limits. What survives a restart (R-T8..R-T10, R-C12).
 
-Times in buckets are whole microseconds since 1970, money is in 10^-12 dollars, latency in nanoseconds: integers, so that
-summing in any order gives the same. Standard library only.
+Standard library only.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 from droveway.api.enums import LIMIT_CLASSES, EndClass
+from droveway.core.bucket import Bucket
 from droveway.core.completion import TokenBreakdown
 from droveway.core.limitbook import Limit, Streak
+from droveway.core.moments import AFTER_ALL, BEFORE_ALL, microseconds, parsed
 from droveway.core.sums import MOST
 from droveway.core.verdict import Scope
 
+__all__ = ["Bucket", "InheritedLimit", "TelemetrySummary"]
+
 SCHEMA_VERSION = 1
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_END_OF_TIME = 253_402_300_799_000_000  # microseconds; the last second of the year 9999
-_MOST = 2**96
 NANOSECONDS_PER_MS = 1_000_000
 TOKEN_FIELDS = tuple(f.name for f in fields(TokenBreakdown))
-
-
-@dataclass(frozen=True, slots=True)
-class Bucket:
-    """Completions of one model in one stretch of time.
-
-    Attributes:
-        start: where the stretch begins; with the model, the bucket's identity (R-C22).
-        first: the earliest completion.
-        last: the latest completion. The bucket counts until this leaves the window.
-        succeeded: successful completions.
-        failed: failed completions.
-        latency_ns: summed latency of the successes that were timed.
-        timed: how many they are.
-        tokens: summed tokens.
-        cost: summed known cost.
-        priced: of how many completions the cost is known.
-    """
-
-    start: int
-    first: int
-    last: int
-    succeeded: int = 0
-    failed: int = 0
-    latency_ns: int = 0
-    timed: int = 0
-    tokens: TokenBreakdown = field(default_factory=TokenBreakdown)
-    cost: int = 0
-    priced: int = 0
-
-    def merged(self, other: "Bucket") -> "Bucket":
-        """Both in one."""
-        return Bucket(
-            min(self.start, other.start),
-            min(self.first, other.first),
-            max(self.last, other.last),
-            self.succeeded + other.succeeded,
-            self.failed + other.failed,
-            self.latency_ns + other.latency_ns,
-            self.timed + other.timed,
-            add_tokens((self.tokens, other.tokens)),
-            self.cost + other.cost,
-            self.priced + other.priced,
-        )
+_BEGINNING_OF_TIME, _END_OF_TIME = microseconds(BEFORE_ALL), microseconds(AFTER_ALL)
+_MOST = 2**128
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,34 +75,33 @@ class TelemetrySummary:
             ValueError: it is neither; the message says why.
         """
         try:
-            found = json.loads(data, parse_constant=_no_number)
-            if not isinstance(found, dict):
-                raise ValueError("not a JSON object")  # noqa: TRY004 - one kind of error for all of them
+            found = _object(json.loads(data, parse_constant=_no_number, object_pairs_hook=_unique))
             if "schema_version" in found:
                 return cls._from_ours(found)
             return cls._from_reference(found)
-        except (KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
+        except (KeyError, TypeError, OverflowError, RecursionError) as error:
             raise ValueError(f"not a telemetry summary: {error!r:.200}") from error
 
     @classmethod
     def _from_ours(cls, found: dict[str, Any]) -> Self:
         version = found["schema_version"]
-        if isinstance(version, bool) or version != SCHEMA_VERSION:
+        if type(version) is not int or version != SCHEMA_VERSION:
             raise ValueError(
                 f"schema version {version!r:.40} is not {SCHEMA_VERSION}; a newer release may have written it"
             )
+        models, streaks = _object(found["models"]), _object(found["streaks"])
         return cls(
             window=_seconds(found["window_secs"]),
             exported_at=_time(found["exported_at"]),
-            models={model: tuple(_bucket(row) for row in rows) for model, rows in found["models"].items()},
-            limits=tuple(limit_from_dict(limit) for limit in found["limits"]),
-            streaks={key: Streak(_whole(n), _time(at)) for key, (n, at) in found["streaks"].items()},
+            models={model: tuple(_bucket(row) for row in _list(rows)) for model, rows in models.items()},
+            limits=tuple(limit_from_dict(_object(limit)) for limit in _list(found["limits"])),
+            streaks={key: Streak(_whole(n), _time(at)) for key, (n, at) in streaks.items()},
         )
 
     @classmethod
     def _from_reference(cls, found: dict[str, Any]) -> Self:
         """The reference's format: aggregates over its whole window, which we take as one bucket per model."""
-        rows = found["model_performances"]
+        rows = [_object(row) for row in _list(found["model_performances"])]
         limits = (_inherited(row) for row in rows)
         return cls(
             window=_seconds(found["window_secs"]),
@@ -154,58 +111,28 @@ class TelemetrySummary:
         )
 
 
-def microseconds(at: datetime) -> int:
-    """Since 1970, exact."""
-    since = at - EPOCH
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-
-
-def add_tokens(all_tokens: Iterable[TokenBreakdown]) -> TokenBreakdown:
-    """The sum of what counts as tokens; a value that is no count counts as none (R-C6)."""
-    rows = [(t.total, t.input, t.output, t.reasoning, t.cache_read, t.cache_write) for t in all_tokens]
-    return TokenBreakdown(*(_add_counts(column) for column in zip(*rows, strict=True)))
-
-
-def _add_counts(values: tuple[Any, ...]) -> int:
-    try:
-        total = sum(values)
-        if type(total) is int and min(values) >= 0:
-            return total
-    except TypeError:
-        pass
-    return sum(_tokens(value) for value in values)
-
-
-def _tokens(value: Any) -> int:
-    if type(value) is int:
-        return max(value, 0)
-    try:
-        return max(int(value), 0)
-    except (TypeError, ValueError, OverflowError):
-        return 0
-
-
 def _row(b: Bucket) -> list[Any]:
     tokens = [getattr(b.tokens, name) for name in TOKEN_FIELDS]
     return [b.start, b.first, b.last, b.succeeded, b.failed, b.latency_ns, b.timed, tokens, b.cost, b.priced]
 
 
-def _bucket(row: list[Any]) -> Bucket:
-    start, first, last, succeeded, failed, latency_ns, timed, tokens, cost, priced = row
-    if len(tokens) != len(TOKEN_FIELDS):
-        raise ValueError(f"a bucket has {len(TOKEN_FIELDS)} kinds of tokens, not {len(tokens)}")
-    return Bucket(
-        _whole(start, _END_OF_TIME),
-        _whole(first, _END_OF_TIME),
-        _whole(last, _END_OF_TIME),
+def _bucket(row: Any) -> Bucket:
+    start, first, last, succeeded, failed, latency_ns, timed, tokens, cost, priced = _list(row)
+    bucket = Bucket(
+        _since(start),
+        _since(first),
+        _since(last),
         _whole(succeeded, MOST),
         _whole(failed, MOST),
         _whole(latency_ns),
         _whole(timed, MOST),
-        TokenBreakdown(*(_whole(n) for n in tokens)),
+        TokenBreakdown(**dict(zip(TOKEN_FIELDS, map(_whole, _list(tokens)), strict=True))),
         _whole(cost),
         _whole(priced),
     )
+    if first > last or timed > succeeded or priced > succeeded + failed:
+        raise ValueError(f"a bucket contradicts itself: {row!r:.200}")
+    return bucket
 
 
 def limit_to_dict(key: str, limit: Limit) -> dict[str, str]:
@@ -260,16 +187,21 @@ def _buckets_of_reference(row: dict[str, Any]) -> tuple[Bucket, ...]:
     return (Bucket(0, last, last, succeeded, failed, round(latency * timed * NANOSECONDS_PER_MS), timed),)
 
 
-def _whole(value: Any, most: int = _MOST) -> int:
-    if type(value) is not int or not 0 <= value <= most:
+def _whole(value: Any, most: int = _MOST, least: int = 0) -> int:
+    if type(value) is not int or not least <= value <= most:
         raise ValueError(f"not a count: {value!r:.40}")
     return value
 
 
+def _since(value: Any) -> int:
+    return _whole(value, _END_OF_TIME, _BEGINNING_OF_TIME)
+
+
 def _seconds(value: Any) -> timedelta:
-    if isinstance(value, bool) or value < 0:
+    longest = timedelta.max.total_seconds()  # rounded up: a little more than a timedelta holds
+    if isinstance(value, bool) or not 0 <= value <= longest:
         raise ValueError(f"not a number of seconds: {value!r:.40}")
-    return timedelta(seconds=value)
+    return timedelta.max if value == longest else timedelta(seconds=value)
 
 
 def _text(value: Any) -> str:
@@ -278,11 +210,27 @@ def _text(value: Any) -> str:
     return value
 
 
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError(f"not a list: {value!r:.40}")
+    return value
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(f"not a JSON object: {value!r:.40}")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a JSON object has a name twice")
+    return found
+
+
 def _time(value: Any) -> datetime:
-    at = datetime.fromisoformat(_text(value))
-    if at.tzinfo is None:
-        raise ValueError(f"a time needs a zone: {value!r:.40}")
-    return at.astimezone(UTC)
+    return parsed(_text(value))
 
 
 def _no_number(name: str) -> None:

@@ -8,8 +8,8 @@ Sums = int
 
 _BITS = 48
 _MASK = (1 << _BITS) - 1
-MOST = 2**40
-"""No count may be larger, so that no sum of counts overflows its field."""
+MOST = 2**32
+"""No single count may be larger, so that no sum of 2^16 of them overflows its field."""
 
 NOTHING: Sums = 0
 SUCCEEDED: Sums = 1

@@ -1,17 +1,21 @@
 """Rolling telemetry of model completions: who performs how, who is limited, what a session used. Standard library only."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Literal
 
 from droveway.api.enums import EndClass
+from droveway.core.bucket import Bucket
 from droveway.core.completion import DEAREST_USD, CompletionEvent, TokenBreakdown
 from droveway.core.limitbook import DEFAULT_LIMIT_TTL, Limit, LimitBook
 from droveway.core.limits import classify_text, find_limit
+from droveway.core.moments import EPOCH, bounded, microseconds, utc
 from droveway.core.performance import ModelPerformance, ModelUsage, SessionUsage
 from droveway.core.series import Series
-from droveway.core.summary import EPOCH, NANOSECONDS_PER_MS, InheritedLimit, TelemetrySummary, microseconds
+from droveway.core.summary import NANOSECONDS_PER_MS, InheritedLimit, TelemetrySummary
 from droveway.core.sums import FAILED, LATENCY_SHIFT, NOTHING, SUCCEEDED, TIMED, Sums, unpack
 from droveway.core.verdict import Scope, Verdict
 
@@ -28,7 +32,9 @@ __all__ = [
 ]
 
 SLOTS_PER_WINDOW = 60
-_LONGEST_WINDOW = timedelta(days=36_500)
+MOST_COMPLETIONS = 131_072
+"""Completions that a store keeps one by one. Each takes some 730 bytes (`make bench-telemetry`), so all of them 91 MiB: a process
+with several stores gives each of them fewer."""
 _LONGEST_LATENCY_MS = 1e12
 _SHARED_PREFIXES = frozenset({"sonnet", "opus", "haiku", "anthropic", "claude-code"})
 
@@ -49,6 +55,11 @@ class TelemetryStore:
 
     Entries are given up only a whole window after they left it, so that a clock that is set back finds them again.
 
+    Memory is bounded whatever the rate: of more than `most_completions` the oldest slots of window/60 are kept as buckets, as
+    after a restart. Then counts, rates and the mean latency stay exact where the window's edge lies between two slots; else
+    they may hold the rest of one slot for up to window/60 longer. What such completions told of sessions is forgotten, and
+    so are the ids that were taken in first.
+
     Attributes:
         clock_clamped_total: completions that claimed to end in the future (R-T2).
         duplicates_total: completions whose id was known (R-T4).
@@ -63,6 +74,7 @@ class TelemetryStore:
         *,
         limit_scope: Literal["QuotaGroup", "Model"] = "QuotaGroup",
         quota_key: Callable[[str], str] = default_quota_key,
+        most_completions: int = MOST_COMPLETIONS,
     ) -> None:
         """An empty store.
 
@@ -71,28 +83,35 @@ class TelemetryStore:
             limit_ttl: how long a subscription limit lasts that states no end.
             limit_scope: `Model` limits each model by itself.
             quota_key: what a model shares its limit with, for the scope `QuotaGroup`.
+            most_completions: how many are kept one by one; of ids, less than twice as many.
         """
         self._window = max(window, timedelta())
-        self._span = min(self._window, _LONGEST_WINDOW)
+        self._span = bounded(window)
         self._width = max(self._span // timedelta(microseconds=1) // SLOTS_PER_WINDOW, 1)
-        self._ttl = limit_ttl
+        self._ttl = bounded(limit_ttl)
         self._key = quota_key if limit_scope == "QuotaGroup" else str
-        self._book = LimitBook(limit_ttl)
+        self._book = LimitBook(self._ttl)
         self._series: dict[str, Series] = {}
         self._seen: dict[str, datetime] = {}  # ids of completions, with when they completed
-        self._swept_at = self._sweep_at = EPOCH
+        self._most = most_completions
+        self._room = most_completions  # how many more before some are condensed
+        self._tidied_at = self._tidy_at = EPOCH
         self.clock_clamped_total = 0
         self.duplicates_total = 0
         self.cost_rejected_total = 0
         self.latency_rejected_total = 0
 
     def record(self, event: CompletionEvent, now: datetime) -> bool:
-        """Takes in one completion. Tells whether it counts: new, and in the window."""
+        """Takes in one completion. Tells whether it counts: new, and in the window.
+
+        Raises:
+            ValueError: a time has no zone.
+        """
         if now.tzinfo is not UTC:
-            now = now.astimezone(UTC)
+            now = utc(now)
         at = event.completed_at
         if at.tzinfo is not UTC:
-            at = at.astimezone(UTC)
+            at = utc(at)
         if at > now:
             at = now
             self.clock_clamped_total += 1
@@ -113,8 +132,9 @@ class TelemetryStore:
         if (series := self._series.get(event.model)) is None:
             series = self._series[event.model] = Series(self._width)
         series.add(at, self._sums(event), event)
-        if not self._swept_at <= now < self._sweep_at:
-            self._sweep(now)
+        self._room -= 1
+        if self._room < 0 or not self._tidied_at <= now < self._tidy_at:
+            self._tidy(now)
         return True
 
     def record_batch(self, events: Iterable[CompletionEvent], now: datetime) -> int:
@@ -123,7 +143,7 @@ class TelemetryStore:
 
     def record_limit(self, model: str, verdict: Verdict, now: datetime) -> bool:
         """Takes in a limit that was not said in an error text (R-C9). Tells whether what is limited changed."""
-        return self._note_limit(model, verdict, now.astimezone(UTC), now.astimezone(UTC))
+        return self._note_limit(model, verdict, utc(now), utc(now))
 
     def model_performance(self, model: str, now: datetime) -> ModelPerformance:
         """How one model performs; all zero for one that nobody knows."""
@@ -161,7 +181,7 @@ class TelemetryStore:
     def session_usage(self, session_id: str, now: datetime) -> SessionUsage:
         """What a session used in the window, failed completions included."""
         cutoff = self._cutoff(now)
-        events = {model: series.session(session_id, cutoff) for model, series in self._series.items()}
+        events = {model: list(series.session(session_id, cutoff)) for model, series in self._series.items()}
         by_model = {model: ModelUsage.of(found) for model, found in sorted(events.items()) if found}
         totals = ModelUsage.of(event for found in events.values() for event in found)
         return SessionUsage(session_id, cutoff, now, by_model, totals)
@@ -197,18 +217,18 @@ class TelemetryStore:
         for model, buckets in summary.models.items():
             series = self._series.setdefault(model, Series(self._width))
             for bucket in buckets:
-                series.put(bucket if bucket.last <= latest else replace(bucket, last=microseconds(now)), cutoff)
+                series.put(bucket if bucket.last <= latest else _of(bucket, now), cutoff)
         for key, limit in summary.limits:
             if limit.until > now:
-                self._book.restore(key, limit)
+                self._book.restore(key, replace(limit, set_at=min(limit.set_at, now)))
         for inherited in summary.inherited:
             self._inherit(inherited, summary.exported_at, now)
         for key, streak in summary.streaks.items():
-            self._book.restore_streak(key, streak)
+            self._book.restore_streak(key, replace(streak, last_at=min(streak.last_at, now)))
 
     def _cutoff(self, now: datetime) -> datetime:
         """What is not after this has left the window (R-T1)."""
-        return now.astimezone(UTC) - self._span
+        return utc(now) - self._span
 
     def _sums(self, event: CompletionEvent) -> Sums:
         cost, latency = event.cost_usd, event.latency_ms
@@ -237,19 +257,41 @@ class TelemetryStore:
         self._book.succeeded(self._key(event.model), at - took, event.model, at)
 
     def _inherit(self, inherited: InheritedLimit, exported_at: datetime, now: datetime) -> None:
-        until = inherited.until or exported_at + self._ttl
+        set_at = min(exported_at, now)
+        until = inherited.until or set_at + self._ttl
         if until > now:
-            set_at = min(exported_at, now)
             limit = Limit(EndClass.SUBSCRIPTION_LIMIT, set_at, until, Scope.QUOTA_GROUP, inherited.model, "inherited")
             self._book.restore(self._key(inherited.model), limit)
 
-    def _sweep(self, now: datetime) -> None:
-        """Gives up what left the window a whole window ago. Rarely: the cost is shared by all records between."""
-        self._swept_at, self._sweep_at = now, now + self._span / 4
+    def _tidy(self, now: datetime) -> None:
+        """Gives up what nobody may ask for any more. Rarely: the cost is shared by all records between."""
+        self._tidied_at, self._tidy_at = now, now + self._span / 4
         horizon = now - 2 * self._span
+        self._seen = {name: at for name, at in self._seen.items() if at > horizon}
         for model, series in list(self._series.items()):
-            for event in series.drop_before(horizon):
-                if event.id is not None and self._seen.get(event.id, now) < horizon:
-                    del self._seen[event.id]
+            series.drop_before(horizon)
             if not series and not self.limit_of(model, now):
                 del self._series[model]
+        self._condense()
+
+    def _condense(self) -> None:
+        """Makes room for a quarter of the most that may be kept, if there is none. The oldest slots go first."""
+        exact = Counter[int]()
+        for series in self._series.values():
+            exact.update(series.exact())
+        kept, enough = exact.total(), self._most * 3 // 4
+        if kept > self._most:
+            for index in sorted(exact):
+                for series in self._series.values():
+                    series.condense(index)
+                kept -= exact[index]
+                if kept <= enough:
+                    break
+        self._room = self._most - kept
+        if len(self._seen) > self._most:
+            self._seen = dict(islice(self._seen.items(), len(self._seen) - enough, None))
+
+
+def _of(bucket: Bucket, now: datetime) -> Bucket:
+    """The bucket with its completions as ones of now (R-T2)."""
+    return replace(bucket, first=microseconds(now), last=microseconds(now))

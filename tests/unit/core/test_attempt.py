@@ -7,7 +7,7 @@ import pytest
 
 from droveway.api.enums import EndClass
 from droveway.api.v1alpha1 import Usage
-from droveway.core.facts import AttemptFacts, RequestReroute
+from droveway.core.facts import AttemptFacts
 from droveway.core.notes import Note
 from droveway.core.run import decide
 from droveway.core.snapshot import Plan
@@ -51,24 +51,6 @@ def test_a_running_pod_is_where_it_is_and_healthy() -> None:
         "Succeeded": ("Unknown", "Running", "attempt 1 on a"),
     }
     assert plan.status.attempts[0].node_name == "node-1"
-
-
-@pytest.mark.parametrize(
-    ("failed", "reroutes", "health"),
-    [
-        pytest.param(0, (), "Healthy", id="all is well"),
-        pytest.param(1, (), "Degraded", id="an attempt failed before"),
-        pytest.param(0, (RequestReroute(NOON, "a", "b", "x"),), "Degraded", id="the gateway moved requests"),
-    ],
-)
-def test_a_run_that_went_wrong_before_is_degraded(
-    failed: int, reroutes: tuple[RequestReroute, ...], health: str
-) -> None:
-    run = started(a_run())
-    run = run.known(run.status.model_copy(update={"failed_count": failed})).told(reroutes=reroutes)
-    plan = decide(run.build(), after(1))
-
-    assert (plan.status.health, said(plan)["Healthy"]) == (health, ("True", health, ""))
 
 
 @pytest.mark.parametrize("waiting", ["", "PodInitializing", "ContainerCreating"])

@@ -122,9 +122,9 @@ def test_a_pods_name_is_one_that_kubernetes_takes(run: str, name: str) -> None:
     ("end", "counts", "reason", "pause", "health"),
     [
         pytest.param(EndClass.AGENT_FAILED, {"failed_count": 2}, "BackingOff", 2, "Unhealthy", id="a failure"),
-        pytest.param(EndClass.EVICTED, {"interrupted_count": 3}, "BackingOff", 3, "Healthy", id="an eviction"),
-        pytest.param(EndClass.EVICTED, {"failed_count": 2}, "BackingOff", 1, "Healthy", id="its own count alone"),
-        pytest.param(EndClass.PROVIDER_OUTAGE, {"limited_count": 4}, "Rerouting", None, "Healthy", id="an outage"),
+        pytest.param(EndClass.EVICTED, {"interrupted_count": 3}, "BackingOff", 3, "Degraded", id="an eviction"),
+        pytest.param(EndClass.EVICTED, {"failed_count": 2}, "BackingOff", 1, "Degraded", id="its own count alone"),
+        pytest.param(EndClass.PROVIDER_OUTAGE, {"limited_count": 4}, "Rerouting", None, "Degraded", id="an outage"),
     ],
 )
 def test_the_pause_before_the_next_attempt(
@@ -137,7 +137,11 @@ def test_the_pause_before_the_next_attempt(
     assert (plan.create, plan.wake_at, plan.status.next_eligible_time) == (None, ready, ready)
     assert said(plan) == {
         "Accepted": ("True", "Valid", ""),
-        "Healthy": ("False" if health == "Unhealthy" else "True", health, ""),
+        "Healthy": (
+            "False" if health == "Unhealthy" else "True",
+            health,
+            "0% of 1 observation(s) within an hour were healthy",
+        ),
         "Running": ("False", "BackingOff", ""),
         "Succeeded": ("Unknown", reason, f"attempt 1 ended as {end}: last words"),
     }

@@ -161,6 +161,64 @@ def test_why_a_pod_does_not_start(setup: dict[str, Any], sidecar: dict[str, Any]
     assert (view.waiting, view.message) == (waiting, message)
 
 
+@pytest.mark.parametrize(
+    ("scheduled", "waiting"),
+    [
+        ({"status": "True"}, ""),
+        ({"status": "False", "reason": "Unschedulable", "message": "0/3 nodes are available"}, "Unschedulable"),
+        ({"status": "False", "reason": "SchedulingGated"}, "SchedulingGated"),
+        ({"status": "False"}, ""),
+    ],
+    ids=["scheduled", "no node takes it", "a gate holds it", "nobody says why"],
+)
+def test_why_no_node_takes_a_pod(scheduled: dict[str, str], waiting: str) -> None:
+    view = pod_view(manifest({"phase": "Pending", "conditions": [{"type": "PodScheduled", **scheduled}]}))
+
+    assert (view.waiting, view.message) == (waiting, scheduled.get("message", ""))
+    assert view.stuck is bool(waiting)
+
+
+def ready(condition: str | None, agent: bool = True, sidecar: bool = True) -> dict[str, Any]:
+    """A running pod: its condition Ready, and whether its containers were ready when they were last heard of."""
+    return {
+        "phase": "Running",
+        "conditions": [{"type": "Ready", "status": condition}] if condition else [],
+        "initContainerStatuses": [container("sidecar", **RUNS) | {"ready": sidecar, "restartCount": 2}],
+        "containerStatuses": [container("agent", **RUNS) | {"ready": agent}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("status", "lost"),
+    [
+        pytest.param(ready("True"), False, id="ready"),
+        pytest.param(ready("False"), True, id="ready, says the node; not any more, says the cluster"),
+        pytest.param(ready("Unknown"), True, id="nobody knows"),
+        pytest.param(ready("False", sidecar=False), False, id="its sidecar is being restarted"),
+        pytest.param(ready("False", agent=False), False, id="its agent has just ended"),
+        pytest.param(ready(None), False, id="not said"),
+    ],
+)
+def test_a_node_that_is_silent_is_noticed(status: dict[str, Any], lost: bool) -> None:
+    view = pod_view(manifest(status))
+
+    assert (view.lost, view.restarts) == (lost, 2)
+
+
+@pytest.mark.parametrize(
+    ("condition", "disruption"),
+    [
+        ({"status": "True", "reason": "EvictionByEvictionAPI", "message": "drained"}, "EvictionByEvictionAPI: drained"),
+        ({"status": "True", "reason": "PreemptionByScheduler"}, "PreemptionByScheduler:"),
+        ({"status": "False", "reason": "EvictionByEvictionAPI"}, ""),
+    ],
+)
+def test_what_is_about_to_take_it_away(condition: dict[str, str], disruption: str) -> None:
+    status = {"phase": "Running", "conditions": [{"type": "DisruptionTarget", **condition}]}
+
+    assert pod_view(manifest(status)).disruption == disruption
+
+
 def test_the_pods_own_message_is_the_last_resort() -> None:
     assert pod_view(manifest({"message": "The node was low on resource: memory."})).message.startswith("The node was")
     blank = {

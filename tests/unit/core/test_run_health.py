@@ -1,12 +1,20 @@
 """A run's health is what its pod, its stream and its attempts really did (R-H4)."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from droveway.api.enums import ConditionType, EndClass, Health
 from droveway.core.conditions import find
-from droveway.core.facts import RequestReroute
+from droveway.core.facts import AttemptFacts, RequestReroute
+from droveway.core.history import HealthStatus
+from droveway.core.podview import PodView
 from droveway.core.run import decide
-from helpers.build import NOON, RunBuilder, a_run, after, ended, final
+from droveway.core.runhealth import Sign, pod_sign
+from helpers.build import NOON, RunBuilder, a_run, after, ended, final, pod
+
+UNHEALTHY, DEGRADED = HealthStatus.UNHEALTHY, HealthStatus.DEGRADED
 
 
 def under_way() -> RunBuilder:
@@ -55,6 +63,112 @@ def test_r_h4_health_is_what_really_happens(run: RunBuilder, health: Health | No
 
     assert status.health is health
     assert (found.status if found else None) == healthy
+
+
+RUNS = pod()
+PENDING = pod(phase="Pending", started_at=None)
+
+
+@pytest.mark.parametrize(
+    ("seen", "facts", "status", "message"),
+    [
+        pytest.param(PENDING, {}, None, "", id="on its way"),
+        pytest.param(replace(PENDING, waiting="PodInitializing"), {}, None, "", id="being set up"),
+        pytest.param(
+            replace(PENDING, waiting="ImagePullBackOff", message="no such tag"),
+            {},
+            UNHEALTHY,
+            "ImagePullBackOff: no such tag",
+            id="cannot start",
+        ),
+        pytest.param(RUNS, {}, HealthStatus.HEALTHY, "", id="runs"),
+        pytest.param(replace(RUNS, waiting="x"), {}, HealthStatus.HEALTHY, "", id="runs, whatever else waits"),
+        pytest.param(
+            replace(RUNS, restarts=2), {}, DEGRADED, "its sidecar was restarted 2 time(s)", id="its sidecar died"
+        ),
+        pytest.param(replace(RUNS, disruption="drain"), {}, DEGRADED, "drain", id="its node is drained"),
+        pytest.param(replace(RUNS, lost=True), {}, UNHEALTHY, "node node-1 does not answer", id="its node is lost"),
+        pytest.param(RUNS, {"stalled": True}, HealthStatus.TIMEOUT, "the agent prints nothing", id="is silent"),
+        pytest.param(RUNS, {"stalled": True, "final": True}, HealthStatus.HEALTHY, "", id="has said all"),
+        pytest.param(
+            replace(RUNS, gone_by=NOON, lost=True, restarts=1),
+            {"stalled": True},
+            HealthStatus.TERMINATED,
+            "its pod is being deleted",
+            id="R-H3: is being deleted, whatever else it shows",
+        ),
+    ],
+)
+def test_r_h4_what_a_pod_shows(seen: PodView, facts: dict[str, Any], status: HealthStatus | None, message: str) -> None:
+    assert pod_sign(seen, AttemptFacts(**facts)) == (Sign(status, message) if status else None)
+
+
+def shown(run: RunBuilder, seconds: float) -> tuple[str, str, str]:
+    """The condition Healthy at a time after noon."""
+    found = find(decide(run.build(), after(seconds)).status.conditions, ConditionType.HEALTHY)
+    assert found
+    return found.status, found.reason, found.message
+
+
+def test_s1_07_what_went_wrong_counts_for_an_hour() -> None:
+    run = in_its_second_attempt().but(timeoutSeconds=9000)
+
+    assert shown(run, 3601) == ("True", "Degraded", "50% of 2 observation(s) within an hour were healthy")
+    assert shown(run, 3602) == ("True", "Healthy", "")
+
+
+def test_s1_07_so_do_requests_that_the_gateway_moved() -> None:
+    run = under_way().but(timeoutSeconds=9000).told(reroutes=(MOVED, replace(MOVED, at=after(2))))
+
+    assert shown(run, 62) == ("True", "Degraded", "33% of 3 observation(s) within an hour were healthy")
+    assert shown(run, 3602) == ("True", "Degraded", "50% of 2 observation(s) within an hour were healthy")
+    assert shown(run, 3603) == ("True", "Healthy", "")
+
+
+def test_what_is_wrong_now_is_said_first() -> None:
+    run = in_its_second_attempt()
+
+    assert shown(run.with_pod(2, restarts=1), 62) == (
+        "True",
+        "Degraded",
+        "its sidecar was restarted 1 time(s); 0% of 2 observation(s) within an hour were healthy",
+    )
+    assert shown(run.with_pod(2, lost=True), 62) == ("False", "Unhealthy", "node node-1 does not answer")
+
+
+@pytest.mark.parametrize(
+    ("end", "health"),
+    [
+        (EndClass.AGENT_FAILED, "Unhealthy"),
+        (EndClass.STALLED, "Unhealthy"),
+        (EndClass.OUT_OF_MEMORY, "Unhealthy"),
+        (EndClass.UNKNOWN, "Unhealthy"),
+        (EndClass.EVICTED, "Degraded"),
+        (EndClass.IMAGE_PULL, "Degraded"),
+        (EndClass.SUBSCRIPTION_LIMIT, "Degraded"),
+        (EndClass.PROVIDER_OUTAGE, "Degraded"),
+        (EndClass.AUTH_FAILED, "Degraded"),
+    ],
+)
+def test_r_h4_what_the_end_of_an_attempt_says(end: EndClass, health: str) -> None:
+    last = under_way().status.attempts[0].model_copy(update={"end_time": after(1), "end_class": end})
+    run = under_way().without_pods()
+    run = run.known(run.status.model_copy(update={"attempts": [last]}))
+
+    assert shown(run, 2)[1] == health
+
+
+def test_s1_11_a_pod_that_somebody_deletes_is_terminated() -> None:
+    run = under_way().with_pod(1, gone_by=after(30))
+
+    assert shown(run, 2) == ("False", "Terminated", "its pod is being deleted")
+
+
+def test_a_pod_that_we_end_keeps_the_health_that_it_had() -> None:
+    run = under_way().told(1, stalled=True)
+    ending = run.known(decide(run.build(), after(9)).status).with_pod(1, gone_by=after(40))
+
+    assert shown(ending, 10)[1] == "Timeout"
 
 
 def test_s1_11_terminated_is_final() -> None:

@@ -128,8 +128,8 @@ StoreMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=4
 TestStore = StoreMachine.TestCase
 
 
-def test_record_does_not_grow_with_the_store() -> None:
-    """R-T16, in lines of code that run; the benchmark measures time."""
+def test_r_t16_record_does_not_grow_with_the_store() -> None:
+    """In lines of code that run; the benchmark measures time."""
 
     def lines_of(n: int) -> int:
         store = TelemetryStore(timedelta(hours=1))
