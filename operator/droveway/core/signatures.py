@@ -4,7 +4,8 @@ Gateways hold them against the bodies of refusals, sidecars of Direct providers 
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from droveway.api.enums import EndClass
 from droveway.core.verdict import Scope, Verdict
@@ -12,22 +13,39 @@ from droveway.core.verdict import Scope, Verdict
 SEARCHED = 4096
 """So many characters of a text are looked through."""
 
-Signatures = tuple[re.Pattern[str], ...]
+
+class Pattern(Protocol):
+    """A compiled pattern of either engine."""
+
+    def search(self, text: str, /) -> object | None:
+        """Where it matches; None: nowhere."""
+
+
+Signatures = tuple[Pattern, ...]
 _UNEXPLAINED = frozenset({EndClass.REQUEST_REJECTED, EndClass.AGENT_FAILED})
 
 
-def compiled(texts: Iterable[str]) -> Signatures:
+def python_pattern(text: str) -> Pattern:
+    """Compiles with Python's own engine, which backtracks: a pattern can hold up the process that searches with it."""
+    return re.compile(text, re.IGNORECASE)
+
+
+def compiled(texts: Iterable[str], engine: Callable[[str], Pattern] = python_pattern) -> Signatures:
     """The patterns, whatever the case of their letters.
+
+    Args:
+        texts: of the manifest.
+        engine: compiles one; raises `re.error`.
 
     Raises:
         ValueError: one is none in Python, though admission (RE2) took it; the message says which.
     """
-    return tuple(_compiled(number, text) for number, text in enumerate(texts))
+    return tuple(_compiled(number, text, engine) for number, text in enumerate(texts))
 
 
-def _compiled(number: int, text: str) -> re.Pattern[str]:
+def _compiled(number: int, text: str, engine: Callable[[str], Pattern]) -> Pattern:
     try:
-        return re.compile(text, re.IGNORECASE)
+        return engine(text)
     except re.error as error:
         raise ValueError(
             f"spec.limits.signatures[{number}] is not a regular expression: {error}; correct it"

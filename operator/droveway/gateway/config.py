@@ -13,6 +13,7 @@ from droveway.core.limitbook import Limit, scope_of
 from droveway.core.provider import readings_of
 from droveway.core.signatures import Signatures, compiled
 from droveway.core.utilization import Reading
+from droveway.gateway.patterns import linear_pattern
 
 
 class SecretKey(NamedTuple):
@@ -214,7 +215,7 @@ def provider_of(manifest: dict[str, Any]) -> Provider:
         secret=SecretKey(meta.namespace, ref.name, ref.key) if ref else None,
         max_in_flight=spec.max_in_flight,
         default_limit=timedelta(seconds=spec.limits.default_seconds),
-        signatures=compiled(spec.limits.signatures),
+        signatures=compiled(spec.limits.signatures, linear_pattern),
         limits=stated,
         utilization=readings_of(status),
         drain_percent=spec.limits.drain_percent,
