@@ -10,7 +10,7 @@ from droveway.api.v1alpha1 import AgentRunStatus, Attempt, Usage
 from droveway.core.notes import Note
 from droveway.core.retry import backoff
 from droveway.core.run import decide, pod_name, refused
-from droveway.core.snapshot import Plan, Problem
+from droveway.core.snapshot import Doomed, Plan, Problem
 from helpers.build import NOON, UID, RunBuilder, a_run, after, candidate, pod
 
 SPENT = candidate("a", limited_until=after(9000), limit_kind="SubscriptionLimit")
@@ -54,7 +54,8 @@ def test_the_first_attempt_is_told_in_every_condition() -> None:
     }
     assert plan.create
     assert (plan.create.reason, plan.create.node) == (why, "")
-    assert (plan.wake_at, plan.notes, plan.status.observed_generation) == (after(600), (), 1)
+    assert (plan.wake_at, plan.waiting, plan.notes) == (after(600), False, ())
+    assert {plan.status.observed_generation, *(c.observed_generation for c in plan.status.conditions)} == {1}
 
 
 def test_a_retry_on_the_same_candidate_says_why_and_goes_where_the_files_are() -> None:
@@ -162,7 +163,7 @@ def test_the_last_pod_goes_first(end: EndClass, reason: str) -> None:
     run = run.known(run.status.model_copy(update={"attempt_count": 2}))
     plan = decide(run.build(), NOON)
 
-    assert [d.name for d in plan.delete] == ["fix-login-5a1c0-1"]
+    assert plan.delete == (Doomed("fix-login-5a1c0-1", "pod-1"),)
     assert plan.wake_at == after(90)
     assert said(plan)["Running"] == ("False", "Stopping", "")
     assert said(plan)["Succeeded"] == ("Unknown", reason, "the last attempt's pod is being removed")

@@ -106,6 +106,12 @@ def test_nothing_and_zero_are_not_the_same() -> None:
     assert record_from_dict(wire) == free
 
 
+def test_a_verdict_without_an_end_stays_one() -> None:
+    outage = replace(WHOLE, verdict=Verdict(EndClass.PROVIDER_OUTAGE, None, Scope.PROVIDER, "529"))
+
+    assert record_from_dict(json.loads(json.dumps(record_to_dict(outage)))) == outage
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
