@@ -132,7 +132,9 @@ ONE_MODEL = re.compile(r"\b(?:on|for) this model\b|\bper model\b")
 ONE_FAMILY = re.compile(
     rf"\b{_FAMILY} (?:weekly |usage )?(?:limits?|caps?)\b|\b(?:weekly|usage) limits? for {_FAMILY}\b"
 )
-OVERLOADED = re.compile(r"\boverloaded\b|\b(?:at|over) capacity\b|\bcapacity exceeded\b|\bhigh demand\b")
+OVERLOADED = re.compile(
+    r"\boverloaded\b|\b(?:at|over) capacity\b|\bcapacity exceeded\b|\bno capacity available\b|\bhigh demand\b"
+)
 
 _NAMED_STATUS = (
     r"\b(?<!exit )(?<!exited with )(?:(?:http(?:/[0-9.]{1,4})?|[a-z_]{0,32}status(?:[ _-]?code)?|code)\b\\{0,4}[\"']?\s{0,3}"

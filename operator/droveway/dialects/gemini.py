@@ -20,7 +20,7 @@ from droveway.dialects.bodies import (
     table,
     text,
 )
-from droveway.dialects.judge import SUCCEEDED, Fault, balance, google_quota, rate_limited, said
+from droveway.dialects.judge import SUCCEEDED, Fault, balance, google_quota, said, throttled
 from droveway.dialects.stream import InBandJudge, StreamReader, event_json
 
 _PATH = re.compile(r"(/v1(?:beta|alpha)?/models/)([^:]+):(generateContent|streamGenerateContent|countTokens)")
@@ -104,7 +104,7 @@ class Gemini(DialectSpec):
         if verdict := google_quota(fault):
             return verdict
         told = None if "plan and billing" in fault.message else said(fault)
-        return balance(fault) if told and told.kind is EndClass.BALANCE_EXHAUSTED else rate_limited(fault)
+        return balance(fault) if told and told.kind is EndClass.BALANCE_EXHAUSTED else throttled(fault)
 
     def _status_of(self, error: dict[str, Any]) -> int | None:
         return http_status(error.get("code")) or _STATUS_OF_NAME.get(text(error.get("status")))

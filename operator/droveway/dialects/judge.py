@@ -20,6 +20,7 @@ _LONGEST_TEXT = 4096  # of a message that is searched; providers' own are a few 
 
 _OVERLOADED = {
     "overloaded_error", "server_is_overloaded", "engine_overloaded", "engine_overloaded_error", "service_tier_capacity_exceeded",
+    "model_capacity_exhausted",
 }  # fmt: skip
 _MONEY_CODE = re.compile(
     r"insufficient[_-]?(?:quota|balance|funds|credits?)|spend(?:ing)?[_-](?:limit|cap)|credit[_-]balance|exceeded_current_quota"
@@ -98,7 +99,7 @@ def judge(fault: Fault, own: Hook) -> Verdict:
     if fault.status in (401, 403) or (fault.status == 400 and _BAD_KEY.search(" ".join((*fault.codes, fault.message)))):
         return Verdict(EndClass.AUTH_FAILED, scope=Scope.PROVIDER, reason=reason(fault))
     if fault.status == 429:
-        return _outage(fault) if speaks_of_overload(fault.message) else rate_limited(fault)
+        return throttled(fault)
     return Verdict(
         EndClass.REQUEST_REJECTED, scope=Scope.MODEL if fault.status == 404 else Scope.REQUEST, reason=reason(fault)
     )
@@ -112,6 +113,11 @@ def limited(fault: Fault, kind: EndClass, until: datetime | None, scope: Scope =
 def rate_limited(fault: Fault, scope: Scope = Scope.QUOTA_GROUP) -> Verdict:
     """A short throttle, until the time that the headers state, else the text."""
     return limited(fault, EndClass.RATE_LIMITED, stated(fault) or find_reset(fault.message, fault.now), scope)
+
+
+def throttled(fault: Fault) -> Verdict:
+    """A 429 that names no quota: a throttle of the caller, unless its words say that the provider has too much to do."""
+    return _outage(fault) if speaks_of_overload(fault.message) else rate_limited(fault)
 
 
 def stated(fault: Fault) -> datetime | None:
