@@ -258,6 +258,14 @@ class TestOthersWrite:
         assert completions(desk) == 1
         assert desk.api.objects[MAP]["metadata"]["ownerReferences"][0]["uid"] == "another"
 
+    async def test_what_is_known_of_accounts_is_newer_than_what_somebody_wrote(self) -> None:
+        desk = a_desk()
+        await desk.ledgers.submit(batch(failure(1, 0, WEEKLY)))
+        desk.api.put("configmaps", desk.api.objects[MAP])
+        desk.now = after(9)
+        await desk.ledgers.submit(batch(replace(completion(2), at=after(8), started_at=after(7))))
+        assert view(desk).limited_until is None
+
     async def test_somebody_who_never_stops_writing_makes_us_try_later(self) -> None:
         desk = a_desk()
         await desk.ledgers.submit(batch(completion(1)))
