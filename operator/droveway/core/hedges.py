@@ -13,14 +13,16 @@ from droveway.core.phrases import Wording
 _REACH = 160  # how far before a claim is read
 _NEXT = 24  # and how far behind it
 
+_ASIDE = str.maketrans("()", "  ")
 _CLAUSE = re.compile(r"[.;:!?\n,·∙•|(){}\[\]\"—–<>=]|\b(?:because|due to|since|as|but|after|then|so)\b")
 _HEDGE = re.compile(
     r"\b(?:not|never|no|without|if|when|whenever|unless|until|whether|once|before|in case|may|might|could|can|should|will|would"
     r"(?! exceed\b)|to (?:avoid|prevent|reach|hit|exceed)|avoid\w*|prevent\w*|approach\w*|near|nearing|close to|about to|almost"
-    r"|nearly|tests?|testing|handl\w+|simulat\w+|document\w*|\w+n't)\b"
+    r"|nearly|tests?|testing|handl\w+|simulat\w+|document\w*|\w+n't|cases? where)\b"
 )
+_CONDITION = re.compile(r"(?:\b(?:if|when|whenever|unless)|^\W{0,4}(?:up)?on)\b")
 _PART_ONLY = re.compile(r"(?<![0-9.])[0-9]{1,2}(?:\.[0-9]+)? ?%")
-_TOLD_OF = re.compile(r"\b(?:docs?|documentation|readme|manual|changelog|example|glossary|user story|faq)\b")
+_TOLD_OF = re.compile(r"\b(?:docs?|documentation|readme|manual|changelog|example|glossary|user story|faq|scenarios?)\b")
 _DENIED = re.compile(r"[\"'`)]{0,2} ?[:=]{1,2} ?[\"'`]?(?:false|null|none|no|0)\b")
 
 _CODE = re.compile(
@@ -31,7 +33,8 @@ _CODE = re.compile(
 _COMMIT = re.compile(
     r"\s*(?:[-*+•]\s+)?(?:(?:feat|fix|docs?|chore|refactor|tests?|perf|ci|build|style|revert)(?:\([^)\n]{0,40}\))?!?:\s"
     r"|(?:add|handle|implement|document|refactor|improve|introduce|show|display|remove|rename|bump|fix|classify|describe"
-    r"|explain|mention|simulate|mock|todo)(?:s|es|d|ed)?\b)",
+    r"|explain|mention|simulate|mock|todo)(?:s|es|d|ed)?\b"
+    r"|(?:(?:update|wrap|return|ensure|cover|detect|surface|expose|parse|assert)s?|verif(?:y|ies))\b(?! (?:code|your)\b))",
     re.IGNORECASE,
 )
 _ELSEWHERE = re.compile(
@@ -65,6 +68,7 @@ def _is_taken_back(words: str, found: re.Match[str]) -> bool:
     clause = _CLAUSE.split(before)[-1] + found[0]
     return bool(
         _HEDGE.search(_without_own_words(clause, found[0]))
+        or _CONDITION.search(_CLAUSE.split(before.translate(_ASIDE))[-1])  # holds for what it says aside, too
         or _PART_ONLY.search(clause)
         or _TOLD_OF.search(before.rpartition("\n")[2])
         or _DENIED.match(words, found.end(), found.end() + _NEXT)

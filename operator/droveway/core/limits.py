@@ -77,8 +77,7 @@ def _kind(told: str, words: str) -> tuple[EndClass | None, int]:
     if found := _first(words, phrases.MONEY):
         return EndClass.BALANCE_EXHAUSTED, _line(words, found)
     if found := _first(words, phrases.QUOTA_AND_BILLING):
-        soon = phrases.RETRY_SOON.search(words)
-        return _kind_of_quota(words, EndClass.RATE_LIMITED if soon else EndClass.BALANCE_EXHAUSTED), _line(words, found)
+        return _kind_of_quota(words, EndClass.BALANCE_EXHAUSTED), _line(words, found)
     plan, money = _first(words, phrases.PLAN), _first(words, phrases.CREDITS)
     if money and not (plan and plan.start() < money.start()):
         return EndClass.BALANCE_EXHAUSTED, _line(words, money)
@@ -93,9 +92,9 @@ def _kind(told: str, words: str) -> tuple[EndClass | None, int]:
 
 def _throttle(told: str, words: str) -> tuple[EndClass | None, int]:
     """A rate limit, which is a window of a subscription when its period is a day or more."""
-    found = _first(words, phrases.RATE)
-    if found is None and phrases.OVERLOADED.search(words):  # a 429 that means an outage (R-C38)
+    if _first(told, phrases.STATUS_413) or phrases.OVERLOADED.search(words):  # a request at fault, or an outage (R-C38)
         return None, 0
+    found = _first(words, phrases.RATE)
     if found := found or _first(words, phrases.MANY_REQUESTS):
         at = _line(words, found)
         line = words.split("\n")[at]
@@ -110,7 +109,8 @@ def _kind_of_quota(words: str, otherwise: EndClass) -> EndClass:
     """A quota is what its metric says: per day, per minute, or else the given kind (R-C19)."""
     if phrases.PER_DAY.search(words):
         return EndClass.SUBSCRIPTION_LIMIT
-    return EndClass.RATE_LIMITED if phrases.PER_MINUTE.search(words) else otherwise
+    soon = phrases.PER_MINUTE.search(words) or phrases.RETRY_SOON.search(words)
+    return EndClass.RATE_LIMITED if soon else otherwise
 
 
 def _line(text: str, found: re.Match[str]) -> int:

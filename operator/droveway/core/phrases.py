@@ -27,7 +27,7 @@ class Wording(NamedTuple):
 
 _GAP = r"(?:[ \n]+[\w'$/%`]{1,64}(?:[.,][0-9]{1,12}){0,4})"  # a word between two that belong together; never across a clause
 _SPENT = (
-    r"(?:reached|hit|exceeded|exceeds|exhausted|depleted|surpassed|used up|maxed out|consumed|ran out|run out|errors?|exception)"
+    r"(?:reached|hit|exceeded|exceeds|exhausted|depleted|surpassed|used up|maxed out|consumed|ran out|run out|error|exception)"
     r"\b(?! (?:handl|class|type|test|code path))"
 )
 _SPENDS = (
@@ -73,13 +73,14 @@ _RATE_NOUN = (
 )
 
 MONEY = _wording(
-    "balance|insufficient|payment|api usage|spend|billing|余额|欠费",
+    "balance|insufficient|payment|api usage|spend|billing|key with|余额|欠费",
     r"\binsufficient (?:account )?(?:balance|quota|credits?|funds)\b",
     r"\bcredit balance (?:is |was )?(?:too low|exhausted|insufficient|depleted)\b",
     r"\b(?:account )?balance (?:is )?(?:exhausted|depleted|too low|insufficient)\b",
     r"\bpayment required(?=\W{0,3}(?:\n|$)|[.,:;\"'})\]])",
     r"\bspecified (?:workspace |organization )?api usage limits?\b",
     r"\bblocked\W{1,3}spending limit\b",
+    r"\bkey with a higher (?:\w{1,16} )?limit\b",
     r"\baccount [\w. -]{0,64}?(?:suspended|not active|deactivated)\b[^\n]{0,80}?"
     r"\b(?:balance|billing|spend\w{0,4}|invoices?|payments?)\b",
     r"余额不足|欠费",
@@ -93,8 +94,9 @@ CREDITS = _wording(  # said beside a spent plan, too: that these do not help eit
 )
 QUOTA_AND_BILLING = _wording("plan and billing", r"\bquota\b[^\n]{0,120}?\bplan and billing\b")
 PLAN = _wording(
-    "limit|cap|allowance|usage|free quota|上限|限额|额度|配额",
+    "limit|cap|allowance|usage|quota|上限|限额|额度|配额",
     *_spent(_PLAN_NOUN),
+    *_spent(r"free (?:allocated )?quotas?"),
     r"\b(?:hit|reached|exceeded) your limits?\b(?! (?:of|on|for)\b(?! (?:your|this|claude|gpt|gemini)\b))",
     r"\byou(?:'ve| have) (?:hit|reached|exceeded) the limits?(?= (?:of|for) your (?:current )?plan\b|\W{0,2}(?:\n|$)|[.!] )",
     r"\bout of (?:extra |included )?usage\b",
@@ -111,7 +113,8 @@ RATE = _wording(
     r"\b(?:was|were|been|is|are|be|being|get|got|getting|requests?|temporarily|upstream) rate limited\b(?! to\b)",
     r"\brate limited(?=\W{0,3}(?:\n|$)|[.,;:!()\"'—–-]| (?:by|on|after|for|again|until|upstream|retrying)\b)",
     r"\b(?:blocked|rejected|denied|refused|throttled) by (?:[\w']{1,32} ){0,3}?rate limit(?:er|ing|s)?\b",
-    r"\bthrottling ?(?:exception|error)\b",
+    r"\bthrottling ?(?:exception|error)\b(?! message)",
+    r"\brequest frequency (?:has been |is )?limited\b",
     r"\b(?:was|were|been|is|are|being|requests?|got) throttled\b",
     r"\bresource (?:has been |is )?exhausted\b",
     r"\brate exceeded\b",
@@ -125,9 +128,11 @@ MANY_REQUESTS = _wording(
     r"\bhttp 429\b",
 )
 
-RETRY_SOON = re.compile(r"\bretry in [0-9.]{1,12} ?(?:m?s|sec\w{0,5}|min\w{0,5})\b")
-PER_MINUTE = re.compile(r"\bper min(?:ute)?\b|\([rt]pm\)")
-PER_DAY = re.compile(r"\bper (?:day|week|month)\b|\b(?:daily|weekly|monthly)\b|\([rt]pd\)")
+RETRY_SOON = re.compile(
+    r"\bretry in [0-9.]{1,12} ?(?:m?s|sec\w{0,5}|min\w{0,5})\b|\bwait a (?:moment|minute|few (?:seconds|minutes))\b"
+)
+PER_MINUTE = re.compile(r"\bper min(?:ute)?\b|\b[rt]pm\b")
+PER_DAY = re.compile(r"\bper (?:day|week|month)\b|\b(?:daily|weekly|monthly)\b|\b[rt]pd\b")
 ONE_MODEL = re.compile(r"\b(?:on|for) this model\b|\bper model\b")
 ONE_FAMILY = re.compile(
     rf"\b{_FAMILY} (?:weekly |usage )?(?:limits?|caps?)\b|\b(?:weekly|usage) limits? for {_FAMILY}\b"
@@ -160,6 +165,7 @@ def _status(code: str) -> Wording:
 
 STATUS_429 = _status("429")
 STATUS_402 = _status("402")
+STATUS_413 = _status("413")
 
 _ADDRESS = re.compile(r"\bhttps?://[^\s\"'<>)\]}]{1,2048}")
 _FRAMES = str.maketrans({"’": "'", "‑": "-", "\t": " ", "│": " ", "┃": " ", "⎿": " ", "*": " "})

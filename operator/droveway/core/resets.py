@@ -208,6 +208,7 @@ _ZONE = (
 _AT = rf"{_LEAD}(?:\s?(?:at|on|after|until|by))?[:\s]\s?"
 _LATER = rf"(?:(?:\s?,?\s?(?:at\s)?|T){_TIME})?{_ZONE}"
 _DATE = r"(?P<year>2[0-9]{3})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})(?![0-9])"
+_US_DATE = r"(?P<month>[0-9]{1,2})/(?P<day>[0-9]{1,2})/(?P<year>2[0-9]{3})\b"
 _YEAR = r"(?:,?\s(?P<year>2[0-9]{3})\b(?!:|\s?[ap]\.?m))?"
 
 _FORMS = tuple(
@@ -231,6 +232,7 @@ _FORMS = tuple(
             lambda found, now: from_duration(found[1], now),
         ),
         (rf"{_AT}{_DATE}{_LATER}", _wall_time),
+        (rf"(?:{_AT}|\bends\son\s){_US_DATE}{_LATER}", _wall_time),
         (rf"{_AT}(?P<month>{_MONTH})\.?\s(?P<day>[0-9]{{1,2}})(?:st|nd|rd|th)?\b{_YEAR}{_LATER}", _wall_time),
         (rf"{_AT}(?P<weekday>(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?)\b{_LATER}", _wall_time),
         (rf"{_AT}{_TIME}{_ZONE}", _wall_time),

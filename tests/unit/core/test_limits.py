@@ -150,6 +150,9 @@ def test_r_c37_the_reason_is_the_telling_line_without_secrets() -> None:
         ("429: usage limit reached, your credit balance is too low", EndClass.BALANCE_EXHAUSTED),
         ("You've hit your weekly limit. Buy credits: you have no credits left.", EndClass.SUBSCRIPTION_LIMIT),
         ("Error code: 402 - pay first", EndClass.BALANCE_EXHAUSTED),
+        ("429: reached the organization's TPD rate limit", EndClass.SUBSCRIPTION_LIMIT),
+        ("Free allocated quota exceeded.", EndClass.SUBSCRIPTION_LIMIT),
+        ("Request quota exceeded. Please wait a moment.", EndClass.RATE_LIMITED),
         ("You exceeded your current quota, check your plan and billing. Retry in 20s.", EndClass.RATE_LIMITED),
         ("You exceeded your current quota, check your plan and billing.", EndClass.BALANCE_EXHAUSTED),
     ],
@@ -172,6 +175,10 @@ def test_r_c19_what_lasts_longer_is_the_kind(text: str, kind: EndClass) -> None:
 def test_r_c38_too_much_to_do_is_no_limit_of_ours(text: str, *, overloaded: bool) -> None:
     assert speaks_of_overload(text) is overloaded
     assert (classify_text(text, NOW) is None) is overloaded
+
+
+def test_r_p10_a_request_that_is_too_large_waits_in_vain() -> None:
+    assert classify_text("Error code: 413 - Request too large (TPM): Limit 6000. rate_limit_exceeded", NOW) is None
 
 
 def test_errors_stand_at_the_ends_of_a_long_text() -> None:

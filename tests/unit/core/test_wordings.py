@@ -68,7 +68,7 @@ DEV, HELD_OUT = list(wordings("dev")), list(wordings("held_out"))
 
 
 @pytest.mark.parametrize(
-    ("part", "precision", "recall"), [(DEV, 0.98, 0.97), (HELD_OUT, 0.74, 0.87)], ids=["dev", "held-out"]
+    ("part", "precision", "recall"), [(DEV, 0.98, 0.97), (HELD_OUT, 0.84, 0.91)], ids=["dev", "held-out"]
 )
 def test_r_l1_texts_are_understood_this_well_at_least(part: list[Wording], precision: float, recall: float) -> None:
     wrong = [wording for wording in part if wording.understood != wording.kind]
