@@ -21,7 +21,7 @@ from droveway.core.telemetry import ModelPerformance, TelemetrySummary
 ELIGIBLE = "Eligible"
 _MESSAGE = 256  # the schema's
 _SUMMARY = 2048  # likewise
-_MOST_TOKENS = 2**53
+_MOST_TOKENS = 2**53 - 1
 _PICODOLLARS, _PICO_PER_NANO = 10**12, 1000
 _UNKNOWN = (Dialect.ANTHROPIC, Access.GATEWAY)  # of a provider that is not there; it is never chosen
 

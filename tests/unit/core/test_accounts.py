@@ -7,6 +7,7 @@ import pytest
 from droveway.api.enums import EndClass
 from droveway.core.accountpages import AccountPage, pages_from_json, pages_to_json
 from droveway.core.accounts import Accounts, Signal
+from droveway.core.limitbook import Streak
 from droveway.core.utilization import Reading
 from droveway.core.verdict import Scope, Verdict
 from helpers.told import NOON, a_provider, after, verdict
@@ -209,6 +210,24 @@ class TestPages:
                 again.restore(page)
             assert not limited(again)
 
+    def test_a_page_that_is_known_brings_nothing_back_and_hides_no_other(self) -> None:
+        found = accounts(a={}, b={})
+        found.take([said(WEEKLY), said(WEEKLY, provider="b")], NOON)
+        page, both = self.page_of(found, 1), pages_from_json(pages_to_json(found.pages(["a", "b"], after(2))))
+        again = accounts(a={}, b={})
+        again.restore(page)
+        again.take([said(None, 5)], after(5))
+        again.restore(page | {"team/b": both["team/b"]})
+        assert [limited(again, name, 6) for name in "ab"] == [False, True]
+
+    def test_throttles_in_a_row_are_still_in_a_row(self) -> None:
+        found, again = accounts(a={}), accounts(a={})
+        throttle = verdict(EndClass.RATE_LIMITED)
+        found.take([said(throttle, at) for at in (0, 100)], after(100))
+        again.restore(self.page_of(found, 101))
+        page = again.pages(["a"], after(102))["team/a"]
+        assert page.streak == Streak(2, after(100))
+
     def test_what_was_learnt_after_the_page_stands(self) -> None:
         found = accounts(a={})
         page = self.page_of(found, 1)
@@ -266,3 +285,46 @@ def test_use_comes_back_from_the_status_where_there_is_no_page() -> None:
     found = accounts()
     found.know(a_provider("a", status={"utilization": [window]}))
     assert found.utilization("a", after(1)) == [Reading("5h", 93, after(3600), NOON)]
+
+
+def test_what_a_provider_told_before_it_was_known_stands() -> None:
+    found = Accounts("team")
+    found.take([said(REFUSED)], NOON)
+    found.know(a_provider("a"))
+    assert found.refused("a", after(1))
+
+
+def test_a_provider_takes_the_refusal_of_its_key_with_it() -> None:
+    found = accounts(a={})
+    found.take([said(REFUSED)], NOON)
+    found.forget("a")
+    found.know(a_provider("a"))
+    assert found.refused("a", after(1)) is None
+
+
+def test_nobody_has_to_be_known_to_be_forgotten_or_pardoned() -> None:
+    found = accounts(a={})
+    found.forget("nobody")
+    found.pardon("nobody")
+    assert found.sharing("team/a") == {"a"}
+
+
+def test_calls_on_several_accounts_change_all_of_them() -> None:
+    found = accounts(a={}, b={})
+    assert found.take([said(WEEKLY), said(WEEKLY, provider="b")], NOON) == {"a", "b"}
+    assert found.take([said(None, 5), said(None, 5, "b")], after(5)) == {"a", "b"}
+
+
+def test_the_use_of_a_family_counts_for_its_models_alone() -> None:
+    found = accounts(a={})
+    found.learn("a", [Reading("5h", 10, None, NOON), Reading("7d_opus", 90, None, NOON)], NOON)
+    assert [found.used_percent("a", model, after(1)) for model in ("claude-opus-4-5", "sonnet")] == [90, 10]
+
+
+def test_who_starts_first_after_a_limit_is_its_trial() -> None:
+    found = accounts(a={})
+    found.take([said(verdict(EndClass.RATE_LIMITED, after(5)))], NOON)
+    assert [found.awaits_trial("a", "m", after(at)) for at in (4, 6)] == [False, True]
+    assert found.start("a", "m", after(6))
+    assert not found.awaits_trial("a", "m", after(7))
+    assert found.recovering_until("a", "m", after(7)) == after(66)

@@ -130,6 +130,12 @@ def test_what_was_told_is_summed_up() -> None:
     assert len(status.candidates[0].model_dump_json(by_alias=True)) < 1024  # R-T16
 
 
+def test_more_tokens_than_json_can_count_are_that_many() -> None:
+    used = TokenBreakdown(total=2**53 - 1, input=2**53 - 1)
+    status = Seen(completion(1, 1, tokens=used), completion(2, 2, tokens=used)).status()
+    assert status.candidates[0].telemetry.tokens.total == 2**53 - 1
+
+
 @pytest.mark.parametrize(
     ("seen", "reason"),
     [
