@@ -74,15 +74,19 @@ verify: setup ## Generated files are current, rules have code and tests, workflo
 	@hack/step $@ hack/verify
 
 .PHONY: bench
-bench: bench-operator bench-gateway ## Both benchmarks, into results/
+bench: bench-operator bench-gateway bench-telemetry ## All benchmarks, into results/
 
 .PHONY: bench-operator
 bench-operator: setup ## Runs beside bare Jobs, real API server
-	@hack/step $@ sh -c 'python benchmarks/operator/run.py --python "$$(hack/runtime-python)"'
+	@hack/step $@ sh -c 'python -m benchmarks.operator.run --python "$$(hack/runtime-python)"'
 
 .PHONY: bench-gateway
 bench-gateway: setup ## Requests through the gateway beside direct ones
-	@hack/step $@ python benchmarks/gateway/run.py
+	@hack/step $@ python -m benchmarks.gateway.run
+
+.PHONY: bench-telemetry
+bench-telemetry: setup ## Time and memory of telemetry; fails when a budget is missed
+	@hack/step $@ python -m benchmarks.telemetry --out results/telemetry.json
 
 ##@ Generated files
 

@@ -1,43 +1,70 @@
-"""What telemetry costs: `record`, and the snapshots of ten models, with 1 000 and with 100 000 completions in the window.
+"""What telemetry costs: time and memory of `record`, time of all snapshots, bytes of what is published and kept.
 
-Run: `python benchmarks/telemetry.py`. Times are CPU times of this process, the best of several runs, so that a busy machine
-does not spoil them. Budgets: record ≤ 4 µs and ≤ 1.5 × from 1 000 to 100 000; snapshots ≤ 500 µs and ≤ 1.5 ×.
+Run: `python -m benchmarks.telemetry [--out results/telemetry.json]`. Times are CPU times of this process, the best of several
+runs, so that a busy machine does not spoil them. Memory is the high-water mark of a process of its own that fills one store
+with completions as they come from JSON, less that of one that fills none. Prints JSON; fails when a budget is missed.
 """
 
+import argparse
 import json
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import partial, reduce
+from pathlib import Path
 
-from droveway.core.telemetry import CompletionEvent, TelemetryStore, TokenBreakdown
+from benchmarks import facts
+
+from droveway.core.bucket import Bucket
+from droveway.core.route import telemetry_status
+from droveway.core.telemetry import MOST_COMPLETIONS, CompletionEvent, TelemetryStore, TokenBreakdown
 
 START = datetime(2026, 11, 21, 12, tzinfo=UTC)
 WINDOW = timedelta(hours=1)
 FILLED = timedelta(seconds=3_500)
 SMALL, LARGE = 1_000, 100_000
-MODELS = 10
-BATCH = 1_000
+BEYOND = MOST_COMPLETIONS * 5 // 4
+MODELS, SESSIONS, BATCH = 10, 50, 1_000
+BUDGETS = {
+    "record µs at 100 000": 4.0,
+    "record at 100 000 ÷ at 1 000": 1.5,
+    "snapshots µs at 100 000": 500.0,
+    "snapshots at 100 000 ÷ at 1 000": 1.5,
+    "memory at 10 × the rate ÷ at 1 ×, beyond the bound": 1.5,
+    "status bytes of a candidate": 1_000.0,
+}
+Figures = dict[str, float]
 
 
 def event(number: int, at: datetime) -> CompletionEvent:
+    """A completion whose every part is its own object, as when it comes from JSON."""
     ok = number % 10 != 0
-    tokens = TokenBreakdown(total=1_200, input=1_000, output=200)
-    error = None if ok else "connection refused"
+    tokens = TokenBreakdown(total=12_000 + number, input=10_000 + number, output=2_000)
     return CompletionEvent(
-        f"provider/{number % MODELS}", f"s{number % 50}", at, 100.5, ok, tokens, 0.01, error, f"id-{number}"
+        model=f"provider/model-{number % MODELS}",
+        session_id=f"0f8fad5b-d9cb-469f-a165-{number % SESSIONS:012d}",
+        completed_at=at,
+        latency_ms=100.5 + number,
+        success=ok,
+        tokens=tokens,
+        cost_usd=0.0123 + number * 1e-6,
+        error=None if ok else "connection refused",
+        id=f"0f8fad5b-d9cb-469f-a165-{number:012d}/1/{number}",
     )
 
 
-def filled(count: int) -> tuple[TelemetryStore, float]:
-    """A store with so many completions, and what one of them cost."""
-    events = [event(i, START + i * FILLED / count) for i in range(count)]
-    store = TelemetryStore(WINDOW)
-    begin = time.process_time()
-    for e in events:
-        store.record(e, e.completed_at)
-    return store, (time.process_time() - begin) / count
+def fill(store: TelemetryStore, count: int) -> float:
+    """Takes in so many completions within the window. Returns the CPU seconds that each took."""
+    spent = 0.0
+    for first in range(0, count, BATCH):
+        events = [event(i, START + i * FILLED / count) for i in range(first, min(first + BATCH, count))]
+        begin = time.process_time()
+        for e in events:
+            store.record(e, e.completed_at)
+        spent += time.process_time() - begin
+    return spent / max(count, 1)
 
 
 def best(runs: int, act: Callable[[int], float]) -> float:
@@ -63,24 +90,83 @@ def snapshots(store: TelemetryStore, run: int) -> float:
     return took
 
 
-def main() -> None:
-    out = {}
-    for name, count in (("small", SMALL), ("large", LARGE)):
-        store, filling = filled(count)
-        out[name] = {
-            "completions": count,
-            "fill_microseconds": round(filling * 1e6, 2),
-            "snapshots_first_microseconds": round(snapshots(store, 0) * 1e6, 1),
-            "snapshots_microseconds": round(best(30, partial(snapshots, store)) * 1e6, 1),
-            "record_microseconds": round(best(20, partial(one_more, store)) * 1e6, 2),
-        }
-    small, large = out["small"], out["large"]
-    ratios = {
-        "record_ratio": round(large["record_microseconds"] / small["record_microseconds"], 2),
-        "snapshots_ratio": round(large["snapshots_microseconds"] / small["snapshots_microseconds"], 2),
+def beyond_the_bound(_: int) -> float:
+    """What a completion costs, its condensing included, when a tenth of all is kept one by one."""
+    return fill(TelemetryStore(WINDOW, most_completions=LARGE // 10), LARGE)
+
+
+def times() -> Figures:
+    figures = {}
+    for count in (SMALL, LARGE):
+        store = TelemetryStore(WINDOW)
+        fill(store, count)
+        size = f"{count:,}".replace(",", " ")
+        figures[f"snapshots µs at {size}"] = best(30, partial(snapshots, store)) * 1e6
+        figures[f"record µs at {size}"] = best(20, partial(one_more, store)) * 1e6
+    for what in ("record", "snapshots"):
+        figures[f"{what} at 100 000 ÷ at 1 000"] = figures[f"{what} µs at 100 000"] / figures[f"{what} µs at 1 000"]
+    figures["record µs beyond the bound"] = best(3, beyond_the_bound) * 1e6
+    return figures
+
+
+def memory() -> Figures:
+    """Completions that would not all fit, and ten times as many in the same time."""
+    none, full, beyond, far_beyond = (high_water(n) for n in (0, MOST_COMPLETIONS, BEYOND, 10 * BEYOND))
+    return {
+        "bytes per completion": (full - none) / MOST_COMPLETIONS,
+        "memory MiB at the bound": (full - none) / 2**20,
+        f"memory MiB of {10 * BEYOND} completions": (far_beyond - none) / 2**20,
+        "memory at 10 × the rate ÷ at 1 ×, beyond the bound": (far_beyond - none) / (beyond - none),
     }
-    json.dump({**out, **ratios}, sys.stdout, indent=2)
-    print()
+
+
+def high_water(count: int) -> int:
+    """The most memory, in bytes, of a process that takes in so many completions."""
+    command = [sys.executable, "-m", "benchmarks.telemetry", "--fill", str(count)]
+    return int(subprocess.run(command, cwd=facts.ROOT, capture_output=True, text=True, check=True).stdout)
+
+
+def print_high_water(count: int) -> None:
+    fill(TelemetryStore(WINDOW), count)
+    lines = Path("/proc/self/status").read_text().splitlines()
+    print(next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024)
+
+
+def sizes() -> Figures:
+    """What a ModelRoute's status says of a candidate's telemetry, and what its ConfigMap keeps of it."""
+    store, now = TelemetryStore(WINDOW), START + FILLED
+    fill(store, LARGE)
+    summary, seen = store.export_summary(now), store.all_model_performances(now)
+    published = [telemetry_status(p, reduce(Bucket.merged, summary.models[p.model])).to_wire() for p in seen]
+    return {
+        "status bytes of a candidate": max(len(json.dumps(status).encode()) for status in published),
+        "kept bytes of a model in 60 buckets": len(summary.to_json()) / MODELS,
+    }
+
+
+def table(found: dict[str, float], where: str) -> str:
+    rows = "".join(f"| {name} | {value} | {BUDGETS.get(name, '')} |\n" for name, value in found.items())
+    head = f"# Telemetry benchmark\n\n{where}. Made by `python -m benchmarks.telemetry`.\n\n"
+    return f"{head}| figure | measured | budget |\n|---|---|---|\n{rows}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help="also write the figures there, and a table beside it")
+    parser.add_argument("--fill", type=int, help="print the high-water mark of memory after so many completions")
+    arguments = parser.parse_args()
+    if arguments.fill is not None:
+        print_high_water(arguments.fill)
+        return
+    where = facts.machine()
+    figures = {name: round(value, 2) for name, value in {**times(), **memory(), **sizes()}.items()}
+    missed = [name for name, most in BUDGETS.items() if figures[name] > most]
+    found = {"machine": where, "budgets": BUDGETS, "missed": missed, "figures": figures}
+    print(json.dumps(found, indent=1, ensure_ascii=False))
+    if arguments.out:
+        facts.keep(arguments.out, found, table(figures, facts.in_words(where)))
+    if missed:
+        sys.exit(f"missed: {', '.join(missed)}")
 
 
 if __name__ == "__main__":

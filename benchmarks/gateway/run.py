@@ -1,6 +1,6 @@
 """The gateway beside a direct connection, in one run: CPU per request, added latency, memory, start.
 
-    python benchmarks/gateway/run.py [--seconds 5] [--rounds 3] [--clients 8]
+    python -m benchmarks.gateway.run [--seconds 5] [--rounds 3] [--clients 8]
 
 Keys, metrics, events and request logs are on, as in production. The processes share the machine: this load generator, the
 provider (`upstream.py`: 20 ms to the first byte; streams of 20 chunks, 5 ms apart), the gateway in files mode, and a relay that
@@ -12,7 +12,6 @@ import argparse
 import asyncio
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -20,17 +19,16 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import uvloop
 import yaml
+from benchmarks import facts
 
 from droveway.gateway.files import print_key
 
 HERE = Path(__file__).parent
-RESULTS = HERE.parents[1] / "results"
 MASTER = b"a-master-key-for-the-benchmark"
 TICKS = os.sysconf("SC_CLK_TCK")
 START = "from droveway.gateway.serve import run; from droveway.gateway.settings import GatewaySettings; run(GatewaySettings())"
@@ -217,24 +215,14 @@ def median_ms(seconds: list[float]) -> float:
     return statistics.median(seconds) * 1000
 
 
-def commit() -> str:
-    return subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False, cwd=HERE
-    ).stdout.strip()
-
-
 def table(found: dict[str, Any]) -> str:
-    facts = found["machine"]
     rows = "".join(
         f"| {name} | {value} | {BUDGETS.get(name, '')} |\n"
         for name, value in found["figures"].items()
         if name != "rounds"
     )
-    where = (
-        f"commit {found['commit']}, {facts['cpus']} cores, Python {facts['python']}, load average {facts['load']:.1f}"
-    )
     how = f"{found['clients']} clients, {found['rounds']} rounds of {found['seconds']:g} s, medians"
-    head = f"# Gateway benchmark\n\n{found['time']}: {where}; {how}. Made by `benchmarks/gateway/run.py`.\n\n"
+    head = f"# Gateway benchmark\n\n{facts.in_words(found['machine'])}; {how}. Made by `python -m benchmarks.gateway.run`.\n\n"
     return f"{head}| figure | measured | budget |\n|---|---|---|\n{rows}"
 
 
@@ -244,19 +232,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--clients", type=int, default=8)
     arguments = parser.parse_args()
-    facts = {
-        "cpus": os.cpu_count(),
-        "python": platform.python_version(),
-        "system": platform.platform(),
-        "load": os.getloadavg()[0],
-    }
+    where = facts.machine()
     with tempfile.TemporaryDirectory() as folder:
         figures = measure(arguments, Path(folder))
-    found = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "commit": commit(), "machine": facts, **vars(arguments),
-             "budgets": BUDGETS, "figures": figures}  # fmt: skip
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "gateway.json").write_text(json.dumps(found, indent=1) + "\n")
-    (RESULTS / "gateway.md").write_text(table(found))
+    found = {"machine": where, **vars(arguments), "budgets": BUDGETS, "figures": figures}
+    facts.keep(facts.RESULTS / "gateway.json", found, table(found))
     print(table(found))
 
 

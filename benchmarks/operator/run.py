@@ -1,6 +1,6 @@
 """The operator against a real API server with fake nodes, beside bare Jobs, in one run.
 
-    make bench-operator            # or: python benchmarks/operator/run.py [--count 500] [--rounds 3]
+    make bench-operator            # or: python -m benchmarks.operator.run [--count 500] [--rounds 3]
 
 Each round takes, in turn: bare Jobs at 20/s, AgentRuns at 20/s, a burst of bare Jobs, a burst of AgentRuns. The figures are
 the median over the rounds. Then once at 10/s, where the machine has room. Afterwards 2 000 finished runs are left in place
@@ -12,7 +12,6 @@ comparison is with the best of it.
 import argparse
 import json
 import os
-import platform
 import re
 import signal
 import statistics
@@ -22,6 +21,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from benchmarks import facts
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -170,25 +171,11 @@ def summarise(found: dict[str, list[Figures]]) -> Figures:
     }
 
 
-def machine() -> Figures:
-    commit = subprocess.run(
-        ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
-    )
-    return {
-        "cpus": os.cpu_count(),
-        "python": platform.python_version(),
-        "kernel": platform.release(),
-        "commit": commit.stdout.strip(),
-        "load at start": round(os.getloadavg()[0], 2),
-        "date": time.strftime("%Y-%m-%d"),
-    }
-
-
 def table(figures: Figures) -> str:
     lines = [
         "# Operator, measured",
         "",
-        f"`python benchmarks/operator/run.py`, {json.dumps(figures['machine'])}",
+        f"{facts.in_words(figures['machine'])}. Made by `python -m benchmarks.operator.run`.",
         "",
         "| what | measured |",
         "|---|---|",
@@ -206,19 +193,17 @@ def main() -> None:
         "--python", default=sys.executable, help="interpreter of the operator: one without development packages"
     )
     args = ap.parse_args()
-    facts = machine()
+    where = facts.machine()
     subprocess.run([str(ROOT / "hack/control-plane/up")], env=ENV, check=True, stdout=subprocess.DEVNULL)
     try:
         kubectl("apply", "-f", str(ROOT / "crds"))
         kubectl("wait", "--for", "condition=Established", "crd", "--all", "--timeout=30s")
         kubectl("apply", "-f", str(HERE / "furniture.yaml"))
         with tempfile.TemporaryDirectory() as folder:
-            figures = {"machine": facts} | run_all(args.count, args.rounds, args.python, Path(folder))
+            figures = {"machine": where} | run_all(args.count, args.rounds, args.python, Path(folder))
     finally:
         subprocess.run([str(ROOT / "hack/control-plane/down")], env=ENV, check=True)
-    (ROOT / "results").mkdir(exist_ok=True)
-    (ROOT / "results/operator.json").write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
-    (ROOT / "results/operator.md").write_text(table(figures))
+    facts.keep(facts.RESULTS / "operator.json", figures, table(figures))
     print(table(figures))
 
 

@@ -5,10 +5,13 @@ order gives the same.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import Any
 
 from droveway.core.completion import TokenBreakdown
+
+TOKEN_FIELDS = tuple(f.name for f in fields(TokenBreakdown))
 
 MOST_TOKENS = 2**63 - 1
 """No completion used more of a kind; what claims to counts as that."""
@@ -52,7 +55,7 @@ class Bucket:
             self.failed + other.failed,
             self.latency_ns + other.latency_ns,
             self.timed + other.timed,
-            TokenBreakdown(*map(sum, zip(_row(self.tokens), _row(other.tokens), strict=True))),
+            TokenBreakdown(*map(sum, zip(_counts(self.tokens), _counts(other.tokens), strict=True))),
             self.cost + other.cost,
             self.priced + other.priced,
         )
@@ -60,11 +63,10 @@ class Bucket:
 
 def add_tokens(all_tokens: Iterable[TokenBreakdown]) -> TokenBreakdown:
     """The sum of what counts as tokens; a value that is no count counts as none (R-C6)."""
-    return TokenBreakdown(*(_add_counts(column) for column in zip(*map(_row, all_tokens), strict=True)))
+    return TokenBreakdown(*(_add_counts(column) for column in zip(*map(_counts, all_tokens), strict=True)))
 
 
-def _row(tokens: TokenBreakdown) -> tuple[int, ...]:
-    return tokens.total, tokens.input, tokens.output, tokens.reasoning, tokens.cache_read, tokens.cache_write
+_counts = attrgetter(*TOKEN_FIELDS)
 
 
 def _add_counts(values: tuple[Any, ...]) -> int:

@@ -116,10 +116,12 @@ class Slot:
         """What is not imported of these entries."""
         if self._condensed is not None and any(self.items[i] is self._condensed for i in places):
             yield self._condensed
-        if inside := list(self._completions(places)):
-            costs = [cost for _, event in inside if (cost := price_of(event)) is not None]
-            times = [self._times[i] for i, _ in inside]
-            succeeded, failed, timed, latency_ns = unpack(sum(self._sums(i) for i, _ in inside))
+        places = [i for i in places if isinstance(self.items[i], CompletionEvent)]
+        if places:
+            events = [event for _, event in self._completions(places)]
+            costs = [cost for event in events if (cost := price_of(event)) is not None]
+            times = [self._times[i] for i in places]
+            succeeded, failed, timed, latency_ns = unpack(sum(map(self._sums, places)))
             yield Bucket(
                 start,
                 microseconds(min(times)),
@@ -128,7 +130,7 @@ class Slot:
                 failed,
                 latency_ns,
                 timed,
-                add_tokens(event.tokens for _, event in inside),
+                add_tokens(event.tokens for event in events),
                 sum(costs),
                 len(costs),
             )

@@ -5,12 +5,12 @@ Standard library only.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Self
 
 from droveway.api.enums import LIMIT_CLASSES, EndClass
-from droveway.core.bucket import Bucket
+from droveway.core.bucket import TOKEN_FIELDS, Bucket
 from droveway.core.completion import TokenBreakdown
 from droveway.core.limitbook import Limit, Streak
 from droveway.core.moments import AFTER_ALL, BEFORE_ALL, microseconds, parsed
@@ -21,7 +21,6 @@ __all__ = ["Bucket", "InheritedLimit", "TelemetrySummary"]
 
 SCHEMA_VERSION = 1
 NANOSECONDS_PER_MS = 1_000_000
-TOKEN_FIELDS = tuple(f.name for f in fields(TokenBreakdown))
 _BEGINNING_OF_TIME, _END_OF_TIME = microseconds(BEFORE_ALL), microseconds(AFTER_ALL)
 _MOST = 2**128
 

@@ -33,8 +33,8 @@ __all__ = [
 
 SLOTS_PER_WINDOW = 60
 MOST_COMPLETIONS = 131_072
-"""Completions that a store keeps one by one. Each takes some 730 bytes (`make bench-telemetry`), so all of them 91 MiB: a process
-with several stores gives each of them fewer."""
+"""Completions that a store keeps one by one. Each takes some 800 bytes (`make bench-telemetry`), so all of them 100 MiB: a
+process with several stores gives each of them fewer."""
 _LONGEST_LATENCY_MS = 1e12
 _SHARED_PREFIXES = frozenset({"sonnet", "opus", "haiku", "anthropic", "claude-code"})
 
@@ -264,15 +264,20 @@ class TelemetryStore:
             self._book.restore(self._key(inherited.model), limit)
 
     def _tidy(self, now: datetime) -> None:
-        """Gives up what nobody may ask for any more. Rarely: the cost is shared by all records between."""
-        self._tidied_at, self._tidy_at = now, now + self._span / 4
+        """Keeps the store small. Rarely: the cost is shared by all records between."""
+        if not self._tidied_at <= now < self._tidy_at:
+            self._tidied_at, self._tidy_at = now, now + self._span / 4
+            self._give_up(now)
+        self._condense()
+
+    def _give_up(self, now: datetime) -> None:
+        """Drops what left the window a whole window ago."""
         horizon = now - 2 * self._span
         self._seen = {name: at for name, at in self._seen.items() if at > horizon}
         for model, series in list(self._series.items()):
             series.drop_before(horizon)
             if not series and not self.limit_of(model, now):
                 del self._series[model]
-        self._condense()
 
     def _condense(self) -> None:
         """Makes room for a quarter of the most that may be kept, if there is none. The oldest slots go first."""

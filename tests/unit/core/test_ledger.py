@@ -13,11 +13,11 @@ from droveway.api.enums import Access, EndClass
 from droveway.api.v1alpha1 import Usage
 from droveway.core.accounts import Signal
 from droveway.core.changes import Changes
-from droveway.core.completion import TokenBreakdown
+from droveway.core.completion import CompletionEvent, TokenBreakdown
 from droveway.core.events import Record, RecordKind
 from droveway.core.facts import RunFacts
 from droveway.core.health import CircuitState
-from droveway.core.ledger import MOST_BYTES, RouteLedger
+from droveway.core.ledger import MOST_BYTES, MOST_COMPLETIONS, RouteLedger
 from droveway.core.tally import ModelTally, RunTally
 from helpers.told import (
     GATEWAY,
@@ -527,6 +527,16 @@ class TestWritten:
         data = ledger.to_data(after(10))
         assert sum(len(k) + len(v) for k, v in data.items()) <= MOST_BYTES
         assert len(ledger.runs()) == 400
+
+    def test_r_t16_a_busy_route_is_kept_by_the_minute(self) -> None:
+        fresh, widened, loaded = a_ledger(), a_ledger(), a_ledger()
+        widened.configure(a_route(telemetry={"windowSeconds": 7200}).spec, ACCESS, NOON)
+        loaded.load(fresh.to_data(NOON), NOON)
+        for ledger in (fresh, widened, loaded):
+            for _ in range(MOST_COMPLETIONS + 1):
+                ledger.store.record(CompletionEvent("anthropic/sonnet", "s", NOON), NOON)
+            assert samples(ledger, at=0) == (MOST_COMPLETIONS + 1, 0)
+            assert ledger.store.session_usage("s", NOON).totals.message_count == 0
 
     def test_the_window_may_change(self) -> None:
         ledger = a_ledger()
