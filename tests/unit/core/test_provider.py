@@ -7,10 +7,21 @@ import pytest
 
 from droveway.api.enums import ConditionType, EndClass
 from droveway.api.v1alpha1 import ModelProvider, ModelProviderStatus
+from droveway.api.v1alpha1.agent import EnvVar
 from droveway.core.accounts import Accounts, Signal
 from droveway.core.conditions import find
-from droveway.core.provider import SecretState, next_change, notes, provider_status, readings_of, urgent
+from droveway.core.provider import (
+    SecretState,
+    leaks_login,
+    next_change,
+    notes,
+    provider_status,
+    readings_of,
+    redirects_login,
+    urgent,
+)
 from droveway.core.utilization import Reading
+from droveway.core.verdict import Scope
 from helpers.told import NOON, a_provider, after, verdict
 
 GOOD = SecretState(frozenset({"apiKey"}), "1")
@@ -147,3 +158,72 @@ def test_a_limit_cannot_wait() -> None:
 def test_the_pace_of_use_tells_when_a_window_is_spent() -> None:
     status = told(Reading("5h", 50, after(4 * 3600), NOON))
     assert status.utilization[0].spent_time == after(3600)
+
+
+def test_everything_is_said_of_the_generation_that_was_seen() -> None:
+    status = judge(a_provider("p"))
+    assert {status.observed_generation, *(c.observed_generation for c in status.conditions)} == {1}
+    assert next_change(status) is None
+
+
+def test_a_provider_without_limits_says_so() -> None:
+    limited = find(judge(a_provider("p")).conditions, ConditionType.LIMITED)
+    assert limited
+    assert (limited.status, limited.reason, limited.message) == ("False", "NoLimit", "")
+
+
+def test_limits_are_told_apart_by_their_model() -> None:
+    weekly = said(EndClass.SUBSCRIPTION_LIMIT, 3600)
+    opus = Signal("p", "opus", verdict(EndClass.RATE_LIMITED, after(60), scope=Scope.MODEL), NOON, NOON, "gateway")
+    limited = find(judge(a_provider("p"), GOOD, weekly, opus).conditions, ConditionType.LIMITED)
+    assert limited
+    assert limited.message == (
+        "SubscriptionLimit of team/p until 2026-11-21T13:00:00Z; RateLimited of team/p, model opus until 2026-11-21T12:01:00Z"
+    )
+
+
+@pytest.mark.parametrize(
+    ("spec", "secret", "where"),
+    [({}, GOOD, "Secret key"), ({"credentialsRef": None}, None, "spec.credentialsRef")],
+    ids=["its Secret", "it names none"],
+)
+def test_a_refused_key_says_where_to_put_a_good_one(
+    spec: dict[str, Any], secret: SecretState | None, where: str
+) -> None:
+    ready = find(judge(a_provider("p", **spec), secret, said(EndClass.AUTH_FAILED)).conditions, ConditionType.READY)
+    assert ready
+    assert ready.message == f"the provider refused the key: words of the provider; put a good one into {where}"
+
+
+def test_a_secret_that_was_not_looked_at_yet_is_no_reason() -> None:
+    ready = find(judge(a_provider("p"), None).conditions, ConditionType.READY)
+    assert ready
+    assert (ready.status, ready.message) == ("True", "")
+
+
+def test_a_login_goes_to_its_vendor_alone() -> None:
+    spec = a_provider("p", access="Direct", baseURL="http://x").spec
+    assert leaks_login(spec, allow_direct_base_url=True) is None
+    assert leaks_login(spec, allow_direct_base_url=False) == (
+        "spec.baseURL of a Direct provider would be sent the login; remove it, or allow it in the operator's settings"
+    )
+
+
+@pytest.mark.parametrize(
+    ("env", "found"),
+    [
+        (["PATH", "ANTHROPIC_BASE_URL"], "ANTHROPIC_BASE_URL"),
+        (["openai_base_url"], "openai_base_url"),
+        (["BASE_URLS"], ""),
+    ],
+)
+def test_an_agent_may_not_send_a_login_elsewhere(env: list[str], found: str) -> None:
+    says = f"spec.env {found} of the Agent would send a Direct login elsewhere; remove it from that Agent"
+    assert redirects_login([EnvVar(name=name, value="x") for name in env]) == (says if found else None)
+
+
+def test_an_end_that_moves_by_a_whole_second_is_another_one() -> None:
+    first = judge(a_provider("p"), GOOD, said(EndClass.RATE_LIMITED, 60))
+    limits = {"limits": [limit.to_wire() for limit in first.limits]}
+    moved = judge(a_provider("p", status=limits), GOOD, said(EndClass.RATE_LIMITED, 61, at=1), at=1)
+    assert moved.limits[0].until_time == after(61)
