@@ -24,6 +24,14 @@ _QUIET = (
     ("IS_SANDBOX", "1"),  # the pod is one; without it the permissions flag is refused to root
 )
 
+_COUNTS = {
+    "input_tokens": "inputTokens",
+    "output_tokens": "outputTokens",
+    "cache_read_input_tokens": "cacheReadInputTokens",
+    "cache_creation_input_tokens": "cacheCreationInputTokens",
+}
+"""What `usage` and `modelUsage` call the same."""
+
 
 def launch(request: LaunchRequest) -> Launch:
     """Through the gateway with the run key, or with the subscription's OAuth token straight to the vendor."""
@@ -45,7 +53,10 @@ def launch(request: LaunchRequest) -> Launch:
 class ClaudeParser(StreamParser):
     """Only `result` counts: the usage of an `assistant` line is that at the start of its stream."""
 
-    _refused = False
+    def __init__(self, run_id: str, attempt: int, started_at: datetime) -> None:
+        super().__init__(run_id, attempt, started_at)
+        self._refused = False
+        self._told: dict[str, dict[str, float | None]] = {}
 
     def _read(self, line: dict[str, Any], at: datetime) -> None:
         self._in_session(line.get("session_id"))
@@ -77,7 +88,9 @@ class ClaudeParser(StreamParser):
                 self._completed(completion, at)
             self._ended_well(text(line, "result"))
         else:
+            self._limited(fields(line, "api_error_params", "rate_limit_info"), at)
             self._failed(self._failure_of(line, at), spent)
+        self._refused = False
 
     def _failure_of(self, line: dict[str, Any], at: datetime) -> Failure:
         """An error result has its text in `result` or `errors`, its kind in `subtype`."""
@@ -113,34 +126,46 @@ class ClaudeParser(StreamParser):
         return tuple(found for found in told if found)
 
     def _spent(self, line: dict[str, Any]) -> list[Completion]:
-        """`usage` is the count; the models only split it (R-C33)."""
+        """`usage` is the count of this result; the models only split it (R-C33)."""
         usage = self.lines.counts(line, "usage")
-        counts = [
-            self.lines.whole(usage, name)
-            for name in ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
-        ]
-        latency, cost = self.lines.number(line, "duration_ms"), self.lines.number(line, "total_cost_usd")
-        models = {m: u for m, u in fields(line, "modelUsage").items() if m != "<synthetic>" and isinstance(u, dict)}
+        counts = [self.lines.whole(usage, name) for name in _COUNTS]
+        latency, added = self.lines.number(line, "duration_ms"), self._added(line)
+        models = [name for name, used in added.items() if name and any(map(used.get, _COUNTS.values()))]
         if len(models) < 2:
-            return [Completion(_tokens(counts), next(iter(models), ""), latency, cost)]
-        names = ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheCreationInputTokens")
+            name = models[0] if models else next(filter(None, added), "")
+            return [Completion(_tokens(counts), name, latency, added[""]["cost"])]
         split = [
-            _shares(n, [self.lines.whole(u, name) for u in models.values()])
-            for n, name in zip(counts, names, strict=True)
+            _shares(count, [int(added[model][name] or 0) for model in models])
+            for count, name in zip(counts, _COUNTS.values(), strict=True)
         ]
-        costs = [self.lines.number(u, "costUSD") for u in models.values()]
         return sorted(
             (
-                Completion(_tokens(c), m, latency, usd)
-                for m, c, usd in zip(models, zip(*split, strict=True), costs, strict=True)
+                Completion(_tokens(shares), model, latency, added[model]["cost"])
+                for model, shares in zip(models, zip(*split, strict=True), strict=True)
             ),
             key=lambda completion: -completion.tokens.total,
         )
+
+    def _added(self, line: dict[str, Any]) -> dict[str, dict[str, float | None]]:
+        """Cost and models, which count up over a session: what this result added, by model; under "" the whole."""
+        told: dict[str, dict[str, float | None]] = {"": {"cost": self.lines.number(line, "total_cost_usd")}}
+        for model, used in fields(line, "modelUsage").items():
+            if model != "<synthetic>" and isinstance(used, dict):
+                told[model] = {name: self.lines.whole(used, name) for name in _COUNTS.values()}
+                told[model]["cost"] = self.lines.number(used, "costUSD")
+        before, self._told = self._told, told
+        added = {model: _difference(used, before.get(model, {})) for model, used in told.items()}
+        begun_anew = any(n < 0 for used in added.values() for n in used.values() if n is not None)
+        return told if begun_anew else added
 
 
 def _tokens(counts: Sequence[int]) -> TokenBreakdown:
     read_in, out, cache_read, cache_write = counts
     return TokenBreakdown(sum(counts), read_in, out, 0, cache_read, cache_write)
+
+
+def _difference(now: dict[str, float | None], before: dict[str, float | None]) -> dict[str, float | None]:
+    return {name: None if count is None else count - (before.get(name) or 0) for name, count in now.items()}
 
 
 def _shares(total: int, weights: Sequence[int]) -> list[int]:

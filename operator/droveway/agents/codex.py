@@ -6,7 +6,7 @@ from typing import Any
 
 from droveway.agents.evidence import Failure
 from droveway.agents.lines import fields, text
-from droveway.agents.stream import Completion, StreamParser
+from droveway.agents.stream import NO_TOKENS, Completion, StreamParser
 from droveway.core.completion import TokenBreakdown
 from droveway.core.launch import Launch, LaunchRequest
 
@@ -71,7 +71,7 @@ class CodexParser(StreamParser):
                 self._in_session(line.get("thread_id"))
                 self._counted = [0] * len(_USAGE)
             case "turn.started":
-                self._turn_started = at
+                self._turn_started, self._items = at, 0
             case "item.completed" | "item.started" if text(line, "item", "type") != "error":
                 self._item(fields(line, "item"))
             case "error":
@@ -90,9 +90,8 @@ class CodexParser(StreamParser):
 
     def _turn(self, line: dict[str, Any], at: datetime) -> None:
         """A spent quota can look like a turn that ended well, without a word and without a token."""
-        empty = all(fields(line, "usage").get(name) == 0 for name in ("input_tokens", "output_tokens"))
         spent = Completion(self._tokens(line), latency_ms=self._latency(at))
-        if empty and not self._items:
+        if fields(line, "usage") and not spent.tokens.total and not self._items:
             self._failed(Failure("the turn ended without any output", at), [spent])
         else:
             self._completed(spent, at)
@@ -104,13 +103,12 @@ class CodexParser(StreamParser):
     def _tokens(self, line: dict[str, Any]) -> TokenBreakdown:
         """Usage counts up over a thread: the difference is this turn's. Cache is a part of input, reasoning of output."""
         usage = self.lines.counts(line, "usage")
-        counts = [self.lines.whole(usage, name) for name in _USAGE]
         if not usage:
-            counts = self._counted
-        before = self._counted if all(n >= b for n, b in zip(counts, self._counted, strict=True)) else [0] * len(_USAGE)
+            return NO_TOKENS
+        counts = [self.lines.whole(usage, name) for name in _USAGE]
+        before = self._counted if all(map(int.__ge__, counts, self._counted)) else [0] * len(_USAGE)
         self._counted = counts
-        given, cached, written, out, reasoning = (n - b for n, b in zip(counts, before, strict=True))
-        read_in, answer = max(0, given - cached - written), max(0, out - reasoning)
-        return TokenBreakdown(
-            read_in + answer + reasoning + cached + written, read_in, answer, reasoning, cached, written
-        )
+        given, cached, written, out, reasoning = map(int.__sub__, counts, before)
+        cached, reasoning = min(cached, given), min(reasoning, out)
+        written = min(written, given - cached)
+        return TokenBreakdown(given + out, given - cached - written, out - reasoning, reasoning, cached, written)

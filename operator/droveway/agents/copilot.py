@@ -49,6 +49,7 @@ class CopilotParser(StreamParser):
         match line.get("type"):
             case "assistant.message":
                 self._went_on()
+                self._call_failure = ""
                 if content := text(data, "content"):
                     self._keep_result(content)
             case "model.call_failure":

@@ -1,12 +1,11 @@
 """What an error means that a command line printed. Only error fields and stderr come here, never the agent's words (R-P10)."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
 
 from droveway.api.enums import EndClass
-from droveway.core.limits import classify_text, find_limit
+from droveway.core.limits import classify_text, find_limit, speaks_of_overload
 from droveway.core.redaction import one_line
 from droveway.core.resets import clamp, from_epoch
 from droveway.core.verdict import Scope, Verdict
@@ -14,8 +13,8 @@ from droveway.core.verdict import Scope, Verdict
 OVER = datetime(1970, 1, 1, tzinfo=UTC)
 """`until` of a limit whose reset had passed when it was named: none is set (R-C16), but the end still has its name."""
 
-_SIGNALS = frozenset({1, 2, 3, 6, 9, 11, 15})
-"""Those by which a process is ended; gemini's exit codes (HTTP status modulo 256) meet none of them as 128 + n."""
+_SIGNALS = frozenset({*range(1, 16), 24, 25, 31})
+"""Those by which a process is ended: the old ones, CPU time, file size, a forbidden system call."""
 
 _EVIDENCE_LIMIT = 8192  # of a longer error the first and the last half count
 _HINTS = (
@@ -62,7 +61,7 @@ _OUTAGE = re.compile(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True, eq=False)
 class Failure:
     """An error as it was told. It is judged when somebody asks: most errors are overcome, and judging is slow.
 
@@ -79,12 +78,16 @@ class Failure:
     beside: str = ""
     status: float | None = None
     known: Verdict | None = None
+    _judged: bool = field(default=False, init=False)
 
-    @cached_property
+    @property
     def verdict(self) -> Verdict | None:
         """What it means; None when it says nothing about the provider."""
-        status = int(self.status) if self.status and 400 <= self.status < 600 else None
-        return self.known or judge(f"{self.message}\n{self.beside}".strip(), self.at, status)
+        if not self.known and not self._judged:
+            self._judged = True
+            status = int(self.status) if self.status and 400 <= self.status < 600 else None
+            self.known = judge(f"{self.message}\n{self.beside}".strip(), self.at, status)
+        return self.known
 
 
 def judge(evidence: str, at: datetime, status: int | None = None) -> Verdict | None:
@@ -95,12 +98,14 @@ def judge(evidence: str, at: datetime, status: int | None = None) -> Verdict | N
     """
     evidence = _bounded(evidence)
     status = status or _status(evidence)
-    if (status and (status >= 500 or status == 408)) or _OVERLOAD_CODE.search(evidence):
+    if (status and _is_outage(status)) or _OVERLOAD_CODE.search(evidence):
         return _verdict(EndClass.PROVIDER_OUTAGE, evidence)
     if limit := classify_text(evidence, at):
         return limit
     if over := find_limit(evidence):
         return Verdict(over.kind, OVER, over.scope, over.line)
+    if status in {None, 429} and speaks_of_overload(evidence):
+        return _verdict(EndClass.PROVIDER_OUTAGE, evidence)
     kind = _by_status(status, evidence) or _by_phrase(evidence)
     return _verdict(kind, evidence) if kind else None
 
@@ -120,7 +125,7 @@ def judge_stderr(line: str, at: datetime) -> Verdict | None:
 
 def judge_status(status: int) -> Verdict | None:
     """What an HTTP status alone says."""
-    kind = EndClass.PROVIDER_OUTAGE if status >= 500 or status == 408 else _by_status(status, "")
+    kind = EndClass.PROVIDER_OUTAGE if _is_outage(status) else _by_status(status, "")
     return _verdict(kind, f"the provider answered {status}") if kind else None
 
 
@@ -143,6 +148,10 @@ def _bounded(evidence: str) -> str:
 def _status(evidence: str) -> int | None:
     found = _LEADING_STATUS.match(evidence) or _STATUS.search(evidence)
     return int(found[1]) if found else None
+
+
+def _is_outage(status: int) -> bool:
+    return status >= 500 or status in {408, 425}
 
 
 def _by_status(status: int | None, evidence: str) -> EndClass | None:

@@ -86,5 +86,5 @@ class GeminiParser(StreamParser):
         """Cache is a part of input; thinking appears in the total alone (R-C32)."""
         names = ("total_tokens", "input_tokens", "output_tokens", "cached")
         total, given, out, cached = (self.lines.whole(stats, name) for name in names)
-        reasoning, read_in = max(0, total - given - out), max(0, given - cached)
-        return TokenBreakdown(read_in + out + reasoning + cached, read_in, out, reasoning, cached)
+        reasoning, cached = max(0, total - given - out), min(cached, given)
+        return TokenBreakdown(given + out + reasoning, given - cached, out, reasoning, cached)

@@ -23,17 +23,19 @@ class Identities:
 
     def name(self, told: str) -> str:
         """The id of one more completion that this text tells of: 32 hexadecimal digits."""
-        digest = self._seed.copy()
-        digest.update(told.encode("utf-8", "replace"))
-        if times := self._again(digest.digest()):
-            digest = hashlib.sha256(digest.digest() + b"%d" % times)
-        return digest.hexdigest()[:32]
+        hashing = self._seed.copy()
+        hashing.update(told.encode("utf-8", "replace"))
+        digest = hashing.digest()
+        if times := self._again(digest):
+            digest = hashlib.sha256(digest + b"%d" % times).digest()
+        return digest[:16].hex()
 
     def _again(self, digest: bytes) -> int:
         """How often this digest came before, or more."""
         counts = self._counts
-        places = [row * _CELLS + place % _CELLS for row, place in enumerate(_PLACES.unpack_from(digest))]
-        times: int = min([counts[place] for place in places])
+        a, b, c, d = _PLACES.unpack_from(digest)
+        places = a % _CELLS, _CELLS + b % _CELLS, 2 * _CELLS + c % _CELLS, 3 * _CELLS + d % _CELLS
+        times: int = min(map(counts.__getitem__, places))
         for place in places:
             if counts[place] == times:
                 counts[place] = times + 1

@@ -1,9 +1,10 @@
 """From what a command line printed to JSON objects and checked values (R-P1..R-P6, R-P12)."""
 
-import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from json import JSONDecoder
+from json.scanner import make_scanner
 from typing import Any
 
 LINE_LIMIT = 1024 * 1024
@@ -21,7 +22,7 @@ _ANSI = re.compile(
     r"|\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # titles, links
     r"|[ -/]+[0-~]|[0-Z\\^-~])"  # character sets, modes
 )
-_decode = json.JSONDecoder(strict=False).raw_decode
+_decode = make_scanner(JSONDecoder(strict=False))  # type: ignore[arg-type]  # what it reads of it, a decoder has
 
 
 class Lines:
@@ -41,16 +42,32 @@ class Lines:
         self.mistyped_total = 0
         self._parts: dict[str, str] = {}
 
-    def objects(self, line: str) -> Iterator[tuple[dict[str, Any], str]]:
-        """The objects of a line, mostly one, each with its own text. Other JSON values are ignored (R-P1, R-P4)."""
+    def objects(self, line: str) -> Iterable[tuple[dict[str, Any], str]]:
+        """The objects of a line, mostly one, each with its own text (perhaps with a line end).
+
+        Other JSON values are ignored (R-P1, R-P4).
+        """
         if not line.startswith("{") or len(line) > _SURELY_SHORT or "\x1b" in line:
             line = self.clean(line)
+            if not line:
+                return ()
+        self.read_total += 1
+        try:
+            value, end = _decode(line, 0)
+        except (StopIteration, ValueError, RecursionError):
+            self.unparseable_total += 1
+            return ()
+        if end < len(line) and not line[end:].isspace():
+            return self._merged(line)
+        return ((value, line),) if isinstance(value, dict) else ()
+
+    def _merged(self, line: str) -> Iterator[tuple[dict[str, Any], str]]:
+        """One value after the other, until something else follows."""
         begin, end = 0, len(line)
-        self.read_total += end > 0
         while begin < end:
             try:
                 value, stop = _decode(line, begin)
-            except (ValueError, RecursionError):
+            except (StopIteration, ValueError, RecursionError):
                 self.unparseable_total += 1
                 return
             if isinstance(value, dict):
@@ -104,6 +121,8 @@ class Lines:
         value = fields.get(name)
         if value is None:
             return None
+        if type(value) is int and 0 <= value < _WHOLE_LIMIT:
+            return float(value)
         try:
             number = _as_float(value)
         except OverflowError:

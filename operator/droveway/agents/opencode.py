@@ -6,7 +6,7 @@ from typing import Any
 
 from droveway.agents.evidence import Failure
 from droveway.agents.lines import fields, text
-from droveway.agents.stream import RESULT_LIMIT, Completion, StreamParser
+from droveway.agents.stream import RESULT_LIMIT, Completion, StreamParser, known_cost
 from droveway.api.enums import Dialect, EndClass
 from droveway.core.completion import TokenBreakdown
 from droveway.core.launch import Launch, LaunchRequest
@@ -93,9 +93,8 @@ class OpencodeParser(StreamParser):
     def _step(self, line: dict[str, Any], at: datetime) -> None:
         self._steps += 1
         part = fields(line, "part")
-        # 0: no price is configured, so it is unknown (R-T12).
-        cost = self.lines.number(part if "cost" in part else line, "cost") or None
-        spent = Completion(self._tokens(part), "", self._latency(line), cost)
+        tokens, cost = self._tokens(part), self.lines.number(part if "cost" in part else line, "cost")
+        spent = Completion(tokens, "", self._latency(line), known_cost(cost, tokens))
         reason = text(part, "reason") or "stop"
         if reason in _NORMAL or (reason in {"length", "max_tokens"} and spent.tokens.output > 0):
             self._completed(spent, at)

@@ -6,7 +6,7 @@ from typing import Any
 
 from droveway.agents.evidence import Failure
 from droveway.agents.lines import fields, items, text
-from droveway.agents.stream import Completion, StreamParser
+from droveway.agents.stream import Completion, StreamParser, known_cost
 from droveway.api.enums import Dialect
 from droveway.core.completion import TokenBreakdown
 from droveway.core.launch import Launch, LaunchRequest
@@ -67,7 +67,7 @@ class PiParser(StreamParser):
                 self._turn_started = at
             case "turn_end":
                 self._turn(fields(line, "message"), at)
-            case "auto_retry_end" if line.get("success") is False:
+            case "auto_retry_end" if line.get("success") is False and self._ended is not False:
                 self._failed(Failure(text(line, "finalError"), at))
 
     def _turn(self, message: dict[str, Any], at: datetime) -> None:
@@ -75,8 +75,7 @@ class PiParser(StreamParser):
         usage = self.lines.counts(message, "usage")
         latency = max(0.0, (at - self._turn_started).total_seconds() * 1000)
         tokens, cost = self._tokens(usage), self.lines.number(self.lines.counts(usage, "cost"), "total")
-        free = cost == 0 and tokens.total > 0  # no price is configured, so it is unknown (R-T12)
-        spent = Completion(tokens, "", latency, None if free else cost)
+        spent = Completion(tokens, "", latency, known_cost(cost, tokens))
         reason = text(message, "stopReason")
         if reason in _NORMAL or (reason in {"length", "max_tokens"} and spent.tokens.output > 0):
             self._completed(spent, at)

@@ -77,5 +77,5 @@ class QwenParser(StreamParser):
     def _tokens(self, usage: dict[str, Any]) -> TokenBreakdown:
         names = ("input_tokens", "output_tokens", "cache_read_input_tokens")
         given, out, cached = (self.lines.whole(usage, name) for name in names)
-        read_in = max(0, given - cached)
-        return TokenBreakdown(read_in + out + cached, read_in, out, 0, cached)
+        cached = min(cached, given)
+        return TokenBreakdown(given + out, given - cached, out, 0, cached)

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from droveway.agents.evidence import OVER, Failure, died_by_signal, judge_status, judge_stderr, may_be_evidence
 from droveway.agents.identity import Identities
@@ -19,12 +19,13 @@ from droveway.core.verdict import Verdict
 RESULT_LIMIT = 8192
 """Characters of the agent's final text that are kept: more than any caller keeps, so that it can tell that it was cut."""
 
+NO_TOKENS = TokenBreakdown()
+
 _NAME_LIMIT = 256  # characters of a session or a model
 _HELD = 64  # failed completions that wait for the end of the run
 _HINTS = 32  # places of stderr that are judged when a run has failed, the last first
 _STDERR_TAIL = 3  # lines read together: some errors put the reset time on a line of its own
 _STDERR_LIMIT = 2048  # characters of each
-_NO_TOKENS = TokenBreakdown()
 _NOTHING = Failure("", OVER)
 
 
@@ -53,11 +54,10 @@ class Outcome:
     model: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Completion:
+class Completion(NamedTuple):
     """What one line says about the completions behind it."""
 
-    tokens: TokenBreakdown = _NO_TOKENS
+    tokens: TokenBreakdown = NO_TOKENS
     model: str = ""
     latency_ms: float | None = None
     cost_usd: float | None = None
@@ -126,8 +126,8 @@ class StreamParser(ABC):
     def finish(self, exit_code: int | None, at: datetime) -> Outcome:
         """The outcome; None: the exit code is unknown, negative: killed by that signal. Again: the same outcome."""
         if self._outcome is None:
-            self._take(self.lines.rest(), at)
-            self._outcome = self._conclude(exit_code, at)
+            last = self.feed(self.lines.rest(), at)
+            self._outcome = self._conclude(exit_code, at, last)
         return self._outcome
 
     @abstractmethod
@@ -170,7 +170,7 @@ class StreamParser(ABC):
         self._ended, self._failure = False, failure
         error = failure.message[:RESULT_LIMIT]
         self._held = [event for event in self._held if event.tokens.total]
-        self._held += [replace(self._event(c, failure.at), success=False, error=error) for c in spent]
+        self._held += [self._event(completion, failure.at, error) for completion in spent]
         self._overcome(len(self._held) - _HELD)
 
     def _noted(self, failure: Failure) -> None:
@@ -194,32 +194,34 @@ class StreamParser(ABC):
             self._text = words
             self._read(told, at)
 
-    def _event(self, completion: Completion, at: datetime) -> CompletionEvent:
+    def _event(self, completion: Completion, at: datetime, error: str | None = None) -> CompletionEvent:
         return CompletionEvent(
             model=_model(completion.model) or self.model,
             session_id=self.session_id or self._session,
             completed_at=at,
             latency_ms=completion.latency_ms or None,
+            success=error is None,
             tokens=completion.tokens,
             cost_usd=completion.cost_usd,
-            id=self._identities.name(self._text),
+            error=error,
+            id=self._identities.name(self._text.strip()),
         )
 
-    def _conclude(self, exit_code: int | None, at: datetime) -> Outcome:
+    def _conclude(self, exit_code: int | None, at: datetime, last: Sequence[CompletionEvent]) -> Outcome:
         if self._ended and (exit_code == 0 or (exit_code is None and not self.needs_exit_code)):
-            return self._as_outcome(EndClass.SUCCEEDED, None, "", [])
+            return self._as_outcome(EndClass.SUCCEEDED, None, "", last)
         verdict, said = self._why(exit_code)
         message = _brief(said)
-        unclear = exit_code is None or (died_by_signal(exit_code) and self._ended is not False)
+        unclear = exit_code is None or (self._killed(exit_code) and self._ended is not False)
         end_class = verdict.kind if verdict else EndClass.UNKNOWN if unclear else EndClass.AGENT_FAILED
         events = [replace(event, error=_brief(event.error or "") or message) for event in self._held]
         if not events and self.lines.read_total:
             self._text = "outcome"
-            events = [replace(self._event(Completion(), at), success=False, error=message)]
+            events = [self._event(Completion(), at, message)]
         limit = verdict or self._limit
         if limit and (not limit.is_limit or limit.until == OVER):
             limit = None
-        return self._as_outcome(end_class, limit, message, events)
+        return self._as_outcome(end_class, limit, message, [*last, *events])
 
     def _as_outcome(
         self, end_class: EndClass, limit: Verdict | None, message: str, events: Sequence[CompletionEvent]
@@ -230,7 +232,7 @@ class StreamParser(ABC):
             session_id=self.session_id,
             limit=limit,
             message=message,
-            events=[*self._fresh, *events],
+            events=list(events),
             result=redact(self._result.strip()),
             model=self.model,
         )
@@ -238,7 +240,7 @@ class StreamParser(ABC):
     def _why(self, exit_code: int | None) -> tuple[Verdict | None, str]:
         """What the run failed of, and the words for it. Structured fields first, then stderr, then the exit code."""
         over = self._ended and not self.needs_exit_code
-        if self._failure is None and (over or exit_code is None or died_by_signal(exit_code)):
+        if self._failure is None and (over or exit_code is None or self._killed(exit_code)):
             return None, _ending(exit_code, self._ended)
         told = self._failure or _NOTHING
         noted = self._note or _NOTHING
@@ -248,6 +250,9 @@ class StreamParser(ABC):
         words = told.message or noted.message or (verdict.reason if verdict else "") or " ".join(self._stderr)
         return verdict, words or _ending(exit_code, self._ended)
 
+    def _killed(self, exit_code: int) -> bool:
+        return died_by_signal(exit_code) and self._status_of_exit(exit_code) is None
+
     def _from_exit(self, exit_code: int | None) -> Verdict | None:
         status = self._status_of_exit(exit_code) if exit_code is not None else None
         return judge_status(status) if status else None
@@ -256,6 +261,11 @@ class StreamParser(ABC):
         """The last verdict that stderr holds."""
         verdicts = (judge_stderr(hint, at) for hint, at in reversed(self._hints))
         return next(filter(None, verdicts), None)
+
+
+def known_cost(cost: float | None, tokens: TokenBreakdown) -> float | None:
+    """What a CLI with prices of its own says. Nothing for tokens: no price is configured, so it is unknown (R-T12)."""
+    return cost if cost or not tokens.total else None
 
 
 def _model(name: object) -> str:

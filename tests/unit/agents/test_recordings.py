@@ -6,16 +6,14 @@ Anthropic besides 800 read and 100 written; 42 of output, of which 7 reasoning, 
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
-from droveway.agents import Outcome, stream_parser
+from droveway.agents import Outcome
 from droveway.api.enums import LIMIT_CLASSES, EndClass
 from droveway.core.completion import CompletionEvent
+from helpers.streams import AT, RECORDINGS, parser_of
 
-RECORDINGS = Path(__file__).parents[2] / "fixtures" / "cli"
-AT = datetime(2026, 11, 21, 11, 30, tzinfo=UTC)
 NOTHING = (0, 0, 0, 0, 0)
 SAID = "Hello from the mock model."
 
@@ -32,7 +30,7 @@ def times(n: int, call: tuple[int, ...]) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Expected:
-    """What a recording holds; `error` is a part of what was said, `until` a stated reset."""
+    """What a recording holds; `error` is a part of what was said, `until` a stated reset, `cost` None when none is told."""
 
     recording: str
     session: str | None
@@ -42,7 +40,8 @@ class Expected:
     cost: float | None = None
     error: str = ""
     until: str | None = None
-    result: str | None = None
+    result: str = ""
+    completions: int = 1
 
 
 OK, AUTH, REJECTED = EndClass.SUCCEEDED, EndClass.AUTH_FAILED, EndClass.REQUEST_REJECTED
@@ -117,7 +116,8 @@ EXPECTED = [
 
     Expected("gemini/auth", "fb5dde5a-44c1-492f-abee-9d52b25583b1", PRO, AUTH, error="API key not valid"),
     Expected("gemini/context", "61089ced-fb37-4761-bf0b-c08c868e7839", PRO, REJECTED, error="input token count"),
-    Expected("gemini/disconnect", "8f867ae0-06c0-4755-9c44-0eb7fb51a476", PRO, OUTAGE, error="terminated"),
+    Expected("gemini/disconnect", "8f867ae0-06c0-4755-9c44-0eb7fb51a476", PRO, OUTAGE, error="terminated",
+             result="Hello from the mock"),
     Expected("gemini/hang", "cd0bc4f7-9c66-4331-a5db-13de8fa85254", PRO, UNKNOWN, error=CUT),
     Expected("gemini/model_404", "809f1365-ff6f-41d6-ba28-f57d10d2f54b", PRO, REJECTED, error="is not found"),
     Expected("gemini/ok", "065278ba-8a7e-4c24-b87e-550cbccdf5ce", PRO, OK, GEMINI_CALL, result=SAID),
@@ -128,7 +128,7 @@ EXPECTED = [
     Expected("gemini/server_error", "f2737f0a-180f-4fa7-83eb-c1bb1090b84e", PRO, UNKNOWN, error=CUT),
     Expected("gemini/slow", "4beb99ca-30bc-434c-836d-b86ebad5bc3f", PRO, OK, GEMINI_CALL, result=SAID),
     Expected("gemini/stream_error", "e39c300d-fdd9-48e3-83c3-5990e997fc4c", PRO, OUTAGE, times(4, GEMINI_CALL),
-             error="ended without a finish reason"),
+             error="ended without a finish reason", result="Hello from Hello from Hello from Hello from"),
     Expected("gemini/tool", "0dcd0378-f0a0-47a6-8522-9a7cdc0d765b", PRO, OK, times(2, GEMINI_CALL), result=SAID),
     Expected("gemini/usage_limit", "a6f720f5-5de9-46cc-b1f4-e24a6cb61c9c", PRO, LIMIT,
              error="exhausted your daily quota"),
@@ -136,7 +136,7 @@ EXPECTED = [
     Expected("opencode/auth", "ses_e0227fc44ffe447VEZX0fgoJbR", "", AUTH, error="Incorrect API key"),
     Expected("opencode/context", "ses_e0227a313ffecveMm5UG2dfR2P", "", REJECTED, error="maximum context length"),
     Expected("opencode/disconnect", "ses_e0226e3bcffe6as49ueEoUBySK", "", UNKNOWN, error=CUT),
-    Expected("opencode/hang", None, "", UNKNOWN, error=CUT),
+    Expected("opencode/hang", None, "", UNKNOWN, error=CUT, completions=0),
     Expected("opencode/model_404", "ses_e02276035ffeKxnp3k0kzRHFMV", "", REJECTED, error="does not exist"),
     Expected("opencode/ok", "ses_e022e5565ffeL1JoCchDBgEEh7", "", OK, OPENAI_CALL, 0.00207, result=SAID),
     Expected("opencode/overloaded", "ses_e022b5edaffeMP1MWFlbG7slO1", "", OUTAGE, error="currently overloaded"),
@@ -146,34 +146,37 @@ EXPECTED = [
     Expected("opencode/server_error", "ses_e022aacceffeNbnxEWAD186Ddl", "", OUTAGE, error="The server had an error"),
     Expected("opencode/slow", "ses_e0222d790ffeJEAnL8Tc2Q0I93", "", OK, OPENAI_CALL, 0.00207, result=SAID),
     Expected("opencode/stream_error", "ses_e02273876ffeo9E5cmAxRjRlCe", "", UNKNOWN, error=CUT),
-    Expected("opencode/tool", "ses_e021db2f0ffeh9sHtiDw9wgSCP", "", OK, times(2, OPENAI_CALL), 0.00414, result=SAID),
+    Expected("opencode/tool", "ses_e021db2f0ffeh9sHtiDw9wgSCP", "", OK, times(2, OPENAI_CALL), 0.00414,
+             result=SAID, completions=2),
     Expected("opencode/usage_limit", "ses_e022d9a5effeo9XAznfKhg587F", "", LIMIT, error="usage limit has been reached",
              until="2026-11-21T13:47:39"),
 
     Expected("pi/auth", "01a1fdd8-1183-70e9-8ff8-379d1d75ea6c", "m1", AUTH, cost=0, error="401 Incorrect API key"),
     Expected("pi/context", "01a1fdd8-877b-76aa-acf6-10992d8b5359", "m1", REJECTED,
              cost=0, error="maximum context length"),
-    Expected("pi/disconnect", "01a1fdd9-364c-721e-ba8c-c3217752cfc1", "m1", OUTAGE, error="terminated"),
+    Expected("pi/disconnect", "01a1fdd9-364c-721e-ba8c-c3217752cfc1", "m1", OUTAGE, cost=0, error="terminated"),
     Expected("pi/hang", "01a1fdeb-19e5-7415-955a-eb4e260ac1ea", "", UNKNOWN, error=CUT),
     Expected("pi/model_404", "01a1fdd8-a517-73db-bb24-29b97209e341", "m1", REJECTED, cost=0, error="does not exist"),
     Expected("pi/ok", "01a1fdd1-cb69-7262-873e-b630a2dc15e7", "m1", OK, PLAIN_CALL, 0.00207, result=SAID),
-    Expected("pi/overloaded", "01a1fdd4-fb74-7217-9e88-15345334a0ff", "m1", OUTAGE, error="503 The engine"),
+    Expected("pi/overloaded", "01a1fdd4-fb74-7217-9e88-15345334a0ff", "m1", OUTAGE, cost=0, error="503 The engine"),
     Expected("pi/rate_limit", "01a1fdd3-cca0-73c8-8fb0-2afefaf28f77", "m1", RATE,
-             error="Rate limit reached", until="2026-11-21T11:30:02"),
+             cost=0, error="Rate limit reached", until="2026-11-21T11:30:02"),
     Expected("pi/rate_limit_fail2", "01a1fde2-3661-76b3-ab72-5ea420f2c8d5", "m1", OK, PLAIN_CALL, 0.00207, result=SAID),
-    Expected("pi/server_error", "01a1fdd5-d67b-72ee-b90b-0fb89733b1c4", "m1", OUTAGE, error="500 The server"),
+    Expected("pi/server_error", "01a1fdd5-d67b-72ee-b90b-0fb89733b1c4", "m1", OUTAGE, cost=0, error="500 The server"),
     Expected("pi/slow", "01a1fddd-57e9-7586-ac7a-49e5a4df5cbe", "m1", OK, PLAIN_CALL, 0.00207, result=SAID),
     Expected("pi/stream_error", "01a1fdd8-eee1-7611-b7cc-87f35eb64b19", "m1", OUTAGE,
              cost=0, error="The server had an error"),
-    Expected("pi/tool", "01a1fdd7-e62c-72bc-b83f-3e6e3dfa79bb", "m1", OK, times(2, PLAIN_CALL), 0.00414, result=SAID),
+    Expected("pi/tool", "01a1fdd7-e62c-72bc-b83f-3e6e3dfa79bb", "m1", OK, times(2, PLAIN_CALL), 0.00414,
+             result=SAID, completions=2),
     Expected("pi/usage_limit", "01a1fdd2-f91b-76d2-9ba9-305dc2f8eb30", "m1", LIMIT,
-             error="usage limit has been reached"),
+             cost=0, error="usage limit has been reached"),
 
     Expected("qwen/auth", "2271caaf-50ce-47bb-bc3e-7a2e9a8fa248", "m1", AUTH, error="401 Incorrect API key"),
     Expected("qwen/auth--v024", "9fe40003-a7b8-4641-9ae5-9055b2d15081", "m1", AUTH, error="401 Incorrect API key"),
     Expected("qwen/context", "cac761a3-574e-430b-9a99-65b08e4f3191", "m1", REJECTED, error="maximum context length"),
     # The error stands in the middle of the agent's words, which are never searched (R-P10, R-C31).
-    Expected("qwen/disconnect", "02472409-47cd-48ee-af3f-381e890beb78", "m1", OK),
+    Expected("qwen/disconnect", "02472409-47cd-48ee-af3f-381e890beb78", "m1", OK,
+             result="Hello from the [API Error: terminated (cause: other side closed)]"),
     Expected("qwen/hang", "8c8b554c-6ddb-43d2-9db1-8e62c2b8cc98", "m1", UNKNOWN, error=CUT),
     Expected("qwen/model_404", "dc5838b0-6431-49a4-86ec-98c7562d5716", "m1", REJECTED, error="404 The model"),
     Expected("qwen/ok", "1c5f5b63-ce33-4561-a4df-61f6089f1311", "m1", OK, times(2, PLAIN_CALL), result=SAID),
@@ -183,7 +186,8 @@ EXPECTED = [
     Expected("qwen/rate_limit_fail2", "6abcb04e-cf65-4026-97a3-73e0cd2ab6a8", "m1", OK, times(2, PLAIN_CALL), result=SAID),
     Expected("qwen/server_error", "f4963066-f65f-4b58-aae8-28c3c28f6333", "m1", OUTAGE, error="500 The server"),
     Expected("qwen/slow", "ce3d9904-5cea-4d60-8461-f132d4973983", "m1", OK, times(2, PLAIN_CALL), result=SAID),
-    Expected("qwen/stream_error", "e57517da-f371-435a-abdd-28721d734016", "m1", OK),
+    Expected("qwen/stream_error", "e57517da-f371-435a-abdd-28721d734016", "m1", OK,
+             result="Hello from [API Error: The server had an error]"),
     Expected("qwen/tool", "c041fd46-abce-463f-a5ec-aa15dabf54bb", "m1", OK, times(2, PLAIN_CALL), result=SAID),
     Expected("qwen/usage_limit", "35d27ba5-2baf-4594-8641-1c0899fa423f", "m1", UNKNOWN, error=CUT),
 ]
@@ -193,7 +197,7 @@ EXPECTED = [
 def replay(recording: str, run: str = "run-1", attempt: int = 1) -> tuple[Outcome, list[CompletionEvent]]:
     """The outcome and all completions of a recording."""
     folder = RECORDINGS / recording
-    parser = stream_parser(recording.partition("/")[0], run, attempt, AT)
+    parser = parser_of(recording.partition("/")[0], run, attempt)
     events = [e for line in (folder / "stdout.jsonl").read_text().split("\n") for e in parser.feed(line, AT)]
     for line in (folder / "stderr.txt").read_text().split("\n"):
         parser.feed_stderr(line, AT)
@@ -216,53 +220,45 @@ def test_the_outcome_is_that_of_the_recording(expected: Expected) -> None:
     assert outcome.model == expected.model
     assert expected.error in outcome.message
     assert bool(outcome.message) is not outcome.success
-    if expected.result is not None:
-        assert outcome.result == expected.result
+    assert outcome.result == expected.result
 
 
 @pytest.mark.parametrize("expected", EXPECTED, ids=lambda e: e.recording)
 def test_the_limit_is_that_of_the_recording(expected: Expected) -> None:
     limit = replay(expected.recording)[0].limit
+    until = datetime.fromisoformat(expected.until).replace(tzinfo=UTC) if expected.until else None
 
-    assert (limit is not None) is (expected.end in LIMIT_CLASSES)
-    if limit:
-        assert limit.kind is expected.end
-    if expected.until:
-        assert limit is not None
-        assert limit.until == datetime.fromisoformat(expected.until).replace(tzinfo=UTC)
+    assert (limit and (limit.kind, limit.until)) == ((expected.end, until) if expected.end in LIMIT_CLASSES else None)
 
 
 @pytest.mark.parametrize("expected", EXPECTED, ids=lambda e: e.recording)
 def test_the_completions_are_those_of_the_recording(expected: Expected) -> None:
+    """R-P8, R-C32."""
     _, events = replay(expected.recording)
     counted = [(t.input, t.output, t.reasoning, t.cache_read, t.cache_write) for t in (e.tokens for e in events)]
     known = [e.cost_usd for e in events if e.cost_usd is not None]
 
-    assert tuple(map(sum, zip(*counted, strict=True))) == (expected.tokens if events else ())
+    assert len(events) == expected.completions
+    assert tuple(map(sum, zip(NOTHING, *counted, strict=True))) == expected.tokens
     assert all(sum(buckets) == e.tokens.total for buckets, e in zip(counted, events, strict=True))
-    assert (sum(known) if known else None) == (pytest.approx(expected.cost) if expected.cost is not None else None)
+    assert (sum(known) if known else None) == (None if expected.cost is None else pytest.approx(expected.cost))
     assert {e.model for e in events} <= {expected.model}
     assert {e.session_id for e in events} <= {expected.session or "run-1"}
 
 
 @pytest.mark.parametrize("expected", EXPECTED, ids=lambda e: e.recording)
 def test_a_failed_run_leaves_a_failed_completion_and_a_good_one_none(expected: Expected) -> None:
+    """R-C34."""
     _, events = replay(expected.recording)
     failed = [e for e in events if not e.success]
 
-    if expected.end is OK:
-        assert events
-        assert not failed
-    elif expected.recording == "opencode/hang":  # it printed nothing at all
-        assert not events
-    else:
-        assert len(failed) == 1
-        assert failed[0].error
-        assert expected.error in failed[0].error
+    assert len(failed) == (0 if expected.end is OK else expected.completions)
+    assert all(e.error and expected.error in e.error for e in failed)
 
 
 @pytest.mark.parametrize("recording", [e.recording for e in EXPECTED])
 def test_ids_stay_when_lines_are_read_again_and_differ_between_attempts(recording: str) -> None:
+    """R-C35."""
     first = [e.id for e in replay(recording)[1]]
 
     assert None not in first
@@ -273,6 +269,7 @@ def test_ids_stay_when_lines_are_read_again_and_differ_between_attempts(recordin
 
 
 def test_a_recording_never_shows_its_key() -> None:
+    """R-C37."""
     outcomes = [replay(e.recording) for e in EXPECTED]
     said = [o.message for o, _ in outcomes] + [e.error or "" for _, events in outcomes for e in events]
 
