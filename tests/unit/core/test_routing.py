@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from droveway.api.enums import Strategy
 from droveway.core.ranking import CandidateView, Preference, numbers, rank
-from droveway.core.routing import choose
+from droveway.core.routing import Choice, Objection, choose
 from helpers.build import NOON, after, candidate
 
 
@@ -83,6 +84,7 @@ def test_unknown_numbers_are_neutral_not_free_and_not_last() -> None:
 def test_no_data_at_all_is_shared_by_draw() -> None:
     views = (candidate("a"), candidate("b"))
     firsts = Counter(chosen(*views, strategy=Strategy.LOWEST_LATENCY, key=f"run-{n}") for n in range(400))
+    assert set(firsts) == {"a", "b"}
     assert min(firsts.values()) > 150
 
 
@@ -101,6 +103,25 @@ def test_a_session_stays_while_nothing_is_clearly_better(strategy: Strategy, oth
 def test_ties_of_measured_strategies_go_by_priority() -> None:
     views = (candidate("a", priority=1, latency_ms=100.0), candidate("b", priority=0, latency_ms=105.0))
     assert chosen(*views, strategy=Strategy.LOWEST_LATENCY) == "b"
+
+
+def test_a_tie_is_one_with_the_best_that_may_be_taken() -> None:
+    spent = candidate("spent", latency_ms=10.0, used_percent=95)
+    views = (candidate("a", priority=1, latency_ms=100.0), candidate("b", latency_ms=105.0))
+    assert order(spent, *views, strategy=Strategy.LOWEST_LATENCY) == ["b", "a", "spent"]
+    full = tuple(replace(v, used_percent=95, latency_ms=ms) for v, ms in zip(views, (100.0, 900.0), strict=True))
+    assert order(*full, strategy=Strategy.LOWEST_LATENCY) == ["a", "b"], "all are held back: the fastest of them"
+
+
+def test_small_prices_are_told_apart() -> None:
+    views = (candidate("dear", price=0.5), candidate("cheap", price=0.01))
+    assert order(*views, strategy=Strategy.LOWEST_COST) == ["cheap", "dear"]
+
+
+def test_a_draw_stays_what_it_was_so_that_an_upgrade_moves_no_session() -> None:
+    views = tuple(candidate(name, weight=weight) for name, weight in zip("abcde", (1, 1, 2, 3, 5), strict=True))
+    drawn = {key: "".join(order(*views, strategy=Strategy.WEIGHTED, key=key)) for key in ("run-1", "run-2", "run-3")}
+    assert drawn == {"run-1": "decab", "run-2": "cdaeb", "run-3": "ecdab"}
 
 
 def test_a_draw_is_the_same_for_the_same_key() -> None:
@@ -233,6 +254,117 @@ def test_nothing_eligible_tells_when_another_look_pays() -> None:
 
 def test_only_a_person_can_help() -> None:
     assert choose((candidate("a", not_ready=("SecretNotFound", "")),), Preference(), NOON).eligible_at is None
+
+
+@pytest.mark.parametrize(
+    ("view", "preference", "reason", "message", "until"),
+    [
+        pytest.param(
+            candidate("a", limited_until=after(60), limit_kind="RateLimited"),
+            {},
+            "RateLimited",
+            "a-provider is limited until 2026-11-21T12:01:00Z",
+            after(60),
+            id="limited",
+        ),
+        pytest.param(
+            candidate("a", limited_until=after(60)),
+            {},
+            "Limited",
+            "a-provider is limited until 2026-11-21T12:01:00Z",
+            after(60),
+            id="limited, nobody knows how",
+        ),
+        pytest.param(
+            candidate("a", circuit_allows=False, circuit_until=after(30)),
+            {},
+            "CircuitOpen",
+            "a-provider/a-model failed repeatedly; left alone until 2026-11-21T12:00:30Z",
+            after(30),
+            id="open",
+        ),
+        pytest.param(
+            candidate("a", circuit_allows=False),
+            {},
+            "CircuitOpen",
+            "a-provider/a-model failed repeatedly; left alone",
+            None,
+            id="open, nobody knows how long",
+        ),
+        pytest.param(
+            candidate("a", recovering_until=after(40)),
+            {"patient": True},
+            "Recovering",
+            "a-provider has just come back from a limit; one tries it first, the others follow",
+            after(40),
+            id="on trial",
+        ),
+        pytest.param(
+            candidate("a"), {"tried": frozenset("a")}, "Tried", "refused this request", None, id="tried already"
+        ),
+        pytest.param(
+            candidate("a"),
+            {"stay": True, "sticky": "b"},
+            "WaitingForAnother",
+            "onLimit: Wait keeps the run on b",
+            None,
+            id="another one is waited for",
+        ),
+    ],
+)
+def test_an_objection_says_why_and_until_when(
+    view: CandidateView, preference: dict[str, Any], reason: str, message: str, until: datetime | None
+) -> None:
+    choice = choose((view,), Preference(**preference), NOON)
+    assert choice == Choice(
+        None,
+        f"no candidate is eligible: a ({reason})",
+        (),
+        (Objection("a", reason, message, until),),
+        until,
+    )
+
+
+@pytest.mark.parametrize(
+    "view",
+    [candidate("a", limited_until=NOON), candidate("a", recovering_until=NOON)],
+    ids=["the limit is over", "the trial is over"],
+)
+def test_what_ends_now_is_over(view: CandidateView) -> None:
+    assert chosen(view, patient=True) == "a"
+
+
+@pytest.mark.parametrize(
+    ("strategy", "views", "says"),
+    [
+        ("Priority", (candidate("a"),), "first by priority of all candidates"),
+        ("Weighted", (candidate("a"),), "drawn by weight of all candidates"),
+        (
+            "LowestCost",
+            (candidate("a", price=3.0),),
+            "lowest cost ($3.00 per million tokens, 50% expected success) of all candidates",
+        ),
+        (
+            "Priority",
+            (candidate("a"), candidate("b", unfit=("NoFreeSlot", "")), candidate("c", unfit=("AgentInvalid", ""))),
+            "first by priority of what is eligible; not: b (NoFreeSlot), c (AgentInvalid)",
+        ),
+        (
+            "Priority",
+            (candidate("a", used_percent=95),),
+            "first by priority (priority 0; takes no new session, 95 % of its quota is used) of all candidates",
+        ),
+    ],
+)
+def test_a_choice_says_how_it_was_made(strategy: str, views: tuple[CandidateView, ...], says: str) -> None:
+    assert choose(views, Preference(Strategy(strategy)), NOON).reason == says
+
+
+def test_nothing_to_choose_from_is_said_too() -> None:
+    choice = choose(
+        (candidate("a", unfit=("NoFreeSlot", "")), candidate("b", unfit=("AgentInvalid", ""))), Preference(), NOON
+    )
+    assert choice.reason == "no candidate is eligible: a (NoFreeSlot), b (AgentInvalid)"
 
 
 VIEWS = st.lists(
