@@ -286,12 +286,12 @@ class TelemetryStore:
             exact.update(series.exact())
         kept, enough = exact.total(), self._most * 3 // 4
         if kept > self._most:
-            for index in sorted(exact):
+            newest_first = sorted(exact, reverse=True)
+            while kept > enough:
+                index = newest_first.pop()
+                kept -= exact[index]
                 for series in self._series.values():
                     series.condense(index)
-                kept -= exact[index]
-                if kept <= enough:
-                    break
         self._room = self._most - kept
         if len(self._seen) > self._most:
             self._seen = dict(islice(self._seen.items(), len(self._seen) - enough, None))

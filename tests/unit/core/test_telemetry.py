@@ -167,6 +167,22 @@ class TestTheWindow:
         assert store.known_models(later + HOUR - SECOND) == ["r/m"]
         assert [p.model for p in store.all_model_performances(later + HOUR)] == []
 
+    def test_r_t17_and_take_no_room(self) -> None:
+        store = store_with(*(done(model=f"p{i}/m") for i in range(500)))
+        store.record(failed("usage limit reached, resets in 1 day", model="q/m"), NOW)
+        later = NOW + 3 * HOUR
+        store.record(done(later), later)
+        assert set(store._series) == {MODEL, "q/m"}
+
+    def test_what_comes_after_a_look_ahead_is_gone_in_the_next_one(self) -> None:
+        store, ahead = TelemetryStore(HOUR), NOW + 30 * timedelta(minutes=1)
+        for at, seen in ((NOW, 1), (NOW - 40 * timedelta(minutes=1), 1), (NOW, 2)):
+            store.record(done(at), NOW)
+            assert store.model_performance(MODEL, ahead).samples == seen
+        store.record(done(NOW - 45 * timedelta(minutes=1)), NOW)
+        store.record(done(), NOW)
+        assert store.model_performance(MODEL, ahead).samples == 3
+
     def test_memory_is_given_back(self) -> None:
         store = TelemetryStore(SECOND)
         for i in range(5_000):

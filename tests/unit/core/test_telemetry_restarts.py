@@ -38,6 +38,13 @@ class TestRestarts:
         assert store.model_performance(MODEL, gone).samples == 0
         assert store.model_performance(MODEL, NOW).samples == 2
 
+    def test_what_is_exported_later_is_what_is_left(self) -> None:
+        store = store_with(done(NOW - 50 * SECOND), done(NOW - 10 * SECOND))
+        assert store.export_summary(NOW).models[MODEL][0].succeeded == 2
+        later = NOW - 50 * SECOND + HOUR
+        assert store.export_summary(later).models[MODEL][0].succeeded == 1
+        assert store.export_summary(NOW).models[MODEL][0].succeeded == 2
+
     def test_r_t8_tokens_and_cost_are_kept(self) -> None:
         store = store_with(done(tokens=TokenBreakdown(5, 3, 2), cost_usd=0.25), done(tokens=TokenBreakdown(7, 7)))
         (bucket,) = reborn(store, NOW).export_summary(NOW).models[MODEL]
@@ -74,6 +81,9 @@ class TestRestarts:
             assert store.limited_until(MODEL, NOW + hours * HOUR) == NOW + 24 * HOUR
             assert store.known_models(NOW + hours * HOUR) == [MODEL]
         assert store.export_summary(NOW + 24 * HOUR).limits == ()
+        late = TelemetryStore(HOUR)
+        late.import_summary(store.export_summary(NOW), NOW + 24 * HOUR)
+        assert late.limited_until(MODEL, NOW) is None
 
     def test_r_t9_so_do_idle_models_that_a_limit_of_their_group_keeps_known(self) -> None:
         store = store_with(done(model="zai/idle"))
@@ -188,6 +198,18 @@ class TestForeignData:
         assert TelemetrySummary.from_json(whole).models
         with pytest.raises(ValueError, match="a newer release may have written it"):
             TelemetrySummary.from_json(other)
+
+    @pytest.mark.parametrize("kind", ["ProviderOutage", "Succeeded", "x", 1, None])
+    def test_r_c12_so_are_limits(self, kind: object) -> None:
+        whole = json.loads(store_with(failed("usage limit reached")).export_summary(NOW).to_json())
+        whole["limits"][0]["kind"] = kind
+        with pytest.raises(ValueError, match=r"."):
+            TelemetrySummary.from_json(json.dumps(whole))
+
+    @pytest.mark.parametrize("latency", [-1, True, 1e40, "1"])
+    def test_r_c12_so_is_the_references_latency(self, latency: object) -> None:
+        with pytest.raises(ValueError, match=r"."):
+            reference_summary(avg_latency_ms=latency)
 
     @pytest.mark.parametrize(
         "part",
