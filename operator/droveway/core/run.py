@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from droveway.api.enums import LIMIT_CLASSES, ConditionType, EndClass, Health, OnExhausted, OnLimit, Reason, Strategy
-from droveway.api.v1alpha1 import AgentRunSpec, AgentRunStatus, Attempt
+from droveway.api.v1alpha1 import AgentRunSpec, AgentRunStatus, Attempt, Candidate
 from droveway.api.v1alpha1.agentrun import Rejection, Reroute, RouteChoice
 from droveway.core import retry
 from droveway.core.attempt import settle
@@ -119,8 +119,8 @@ def _next_step(draft: Draft) -> Plan:
     if draft.seen.problem:
         return _blocked(draft, draft.seen.problem)
     draft.condition(ConditionType.ACCEPTED, "True", Reason.VALID)
-    if (ready := _not_before(draft)) and ready > draft.now:
-        _say_between(draft, Reason.REROUTING if _diverted(draft) else Reason.BACKING_OFF, _last_words(draft))
+    if (last := draft.last) and (ready := _not_before(draft, last)) and ready > draft.now:
+        _say_between(draft, Reason.REROUTING if _diverted(draft) else Reason.BACKING_OFF, _last_words(last))
         draft.update(next_eligible_time=ready)
         draft.condition(ConditionType.RUNNING, "False", Reason.BACKING_OFF)
         return draft.plan(wake_at=min(filter(None, (ready, draft.deadline()))))
@@ -137,18 +137,17 @@ def _waits_for_its_own(draft: Draft) -> bool:
     return at_limit and draft.spec.retry.on_limit is OnLimit.WAIT
 
 
-def _last_words(draft: Draft) -> str:
-    last = draft.last
-    return f"attempt {last.number} ended as {last.end_class}: {last.message}" if last else ""
+def _last_words(last: Attempt) -> str:
+    return f"attempt {last.number} ended as {last.end_class}: {last.message}"
 
 
-def _not_before(draft: Draft) -> datetime | None:
+def _not_before(draft: Draft, last: Attempt) -> datetime | None:
     """When the next attempt may start at the earliest."""
-    last, status = draft.last, draft.status
-    if last is None or last.end_time is None or last.end_class is EndClass.SUSPENDED:
+    if last.end_time is None or last.end_class is EndClass.SUSPENDED:
         return None
     if last.end_class in DIVERSIONS:
         return last.end_time + retry.REROUTE_PAUSE
+    status = draft.status
     failures = status.interrupted_count if last.end_class in INTERRUPTIONS else status.failed_count
     seed = f"{draft.seen.run.metadata.uid}/{last.number}"
     return last.end_time + retry.backoff(max(1, failures), draft.spec.retry.backoff_seconds, seed)
@@ -182,7 +181,7 @@ def _route(draft: Draft) -> Plan:
             text = f"moved {draft.spec.retry.max_reroutes} times; the last: {draft.last.message}"
             return _finish(draft, draft.last.end_class, Reason.REROUTES_EXHAUSTED, text)
         draft.update(limited_count=draft.status.limited_count + 1)
-    return _start(draft, choice, choice.candidate)
+    return _start(draft, choice, choice.candidate, route.spec.candidates)
 
 
 def _preference(draft: Draft, strategy: Strategy) -> Preference:
@@ -201,11 +200,10 @@ def _preference(draft: Draft, strategy: Strategy) -> Preference:
 
 
 def _none_eligible(draft: Draft, choice: Choice, on_exhausted: OnExhausted) -> Plan:
-    kinds = [EndClass(o.reason) for o in choice.rejected if o.reason in LIMIT_CLASSES]
     if on_exhausted is OnExhausted.FAIL and _exhausted(choice):
-        return _finish(
-            draft, kinds[0] if kinds else EndClass.PROVIDER_OUTAGE, Reason.NO_ELIGIBLE_CANDIDATE, choice.reason
-        )
+        limits = (EndClass(o.reason) for o in choice.rejected if o.reason in LIMIT_CLASSES)
+        end_class = next(limits, EndClass.PROVIDER_OUTAGE)
+        return _finish(draft, end_class, Reason.NO_ELIGIBLE_CANDIDATE, choice.reason)
     reason = Reason.WAITING_FOR_CAPACITY if choice.eligible_at else Reason.NO_ELIGIBLE_CANDIDATE
     details = "; ".join(f"{o.candidate}: {o.message or o.reason}" for o in choice.rejected)
     draft.update(next_eligible_time=choice.eligible_at)
@@ -213,8 +211,8 @@ def _none_eligible(draft: Draft, choice: Choice, on_exhausted: OnExhausted) -> P
     draft.condition(ConditionType.RUNNING, "False", Reason.PENDING)
     until = f"until {choice.eligible_at:%Y-%m-%dT%H:%M:%SZ}; " if choice.eligible_at else ""
     _say_between(draft, reason, until + details)
-    wake = choice.eligible_at or draft.now + (_FALLBACK_WAKE if not kinds else _PROBLEM_WAKE)
-    return draft.plan(wake_at=min(filter(None, (wake, draft.now + _FALLBACK_WAKE, draft.deadline()))), waiting=True)
+    moments = (choice.eligible_at, draft.now + _FALLBACK_WAKE, draft.deadline())
+    return draft.plan(wake_at=min(filter(None, moments)), waiting=True)
 
 
 def _exhausted(choice: Choice) -> bool:
@@ -223,7 +221,7 @@ def _exhausted(choice: Choice) -> bool:
     return NO_FREE_SLOT not in reasons and bool(reasons & {*LIMIT_CLASSES, CIRCUIT_OPEN, Reason.AUTH_FAILED})
 
 
-def _start(draft: Draft, choice: Choice, candidate: CandidateView) -> Plan:
+def _start(draft: Draft, choice: Choice, candidate: CandidateView, lines: list[Candidate]) -> Plan:
     """The next attempt."""
     last, run = draft.last, draft.seen.run
     number = draft.status.attempt_count + 1
@@ -252,7 +250,7 @@ def _start(draft: Draft, choice: Choice, candidate: CandidateView) -> Plan:
                 warning=True,
             )
     elif last:
-        draft.note(Reason.RETRYING, f"attempt {number} on {candidate.name}; {_last_words(draft)}")
+        draft.note(Reason.RETRYING, f"attempt {number} on {candidate.name}; {_last_words(last)}")
     rejected = [Rejection(candidate=o.candidate, reason=o.reason, message=o.message[:MESSAGE]) for o in choice.rejected]
     draft.update(
         route=RouteChoice(
@@ -271,7 +269,7 @@ def _start(draft: Draft, choice: Choice, candidate: CandidateView) -> Plan:
             candidate=candidate.name,
             provider=candidate.provider,
             model=candidate.model,
-            agent=_agent_of(draft, candidate.name),
+            agent=_agent_of(draft.spec, candidate.name, lines),
             start_time=draft.now,
         ),
     )
@@ -281,10 +279,9 @@ def _start(draft: Draft, choice: Choice, candidate: CandidateView) -> Plan:
     return draft.plan(create=new, wake_at=draft.now + timedelta(seconds=draft.spec.timeout_seconds))
 
 
-def _agent_of(draft: Draft, candidate: str) -> str:
+def _agent_of(spec: AgentRunSpec, candidate: str, lines: list[Candidate]) -> str:
     """Name of the Agent that plays: the candidate's own wins."""
-    lines = draft.seen.route.spec.candidates if draft.seen.route else []
-    ref = next((line.agent_ref for line in lines if line.name == candidate), None) or draft.spec.agent_ref
+    ref = next((line.agent_ref for line in lines if line.name == candidate), None) or spec.agent_ref
     return ref.name if ref else ""
 
 

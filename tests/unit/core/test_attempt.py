@@ -10,8 +10,8 @@ from droveway.api.v1alpha1 import Usage
 from droveway.core.facts import AttemptFacts
 from droveway.core.notes import Note
 from droveway.core.run import decide
-from droveway.core.snapshot import Plan
 from helpers.build import NOON, RunBuilder, a_run, after, ended, final, limit
+from helpers.plans import said
 
 POD = "fix-login-5a1c0-1"
 PENDING: dict[str, Any] = {"phase": "Pending", "started_at": None}
@@ -22,11 +22,6 @@ SPENT = limit(after(9000))
 def started(run: RunBuilder) -> RunBuilder:
     """Attempt 1 exists, its pod runs since noon."""
     return run.known(decide(run.build(), NOON).status).with_pod()
-
-
-def said(plan: Plan) -> dict[str, tuple[str, str, str]]:
-    """The conditions of a plan: status, reason and message by type."""
-    return {c.type: (c.status, c.reason, c.message) for c in plan.status.conditions}
 
 
 def test_a_pod_that_was_just_made_says_nothing_new() -> None:

@@ -105,6 +105,26 @@ def test_usage_alone_waits_for_the_next_write_with_all_that_comes_with_it() -> N
     assert decide(more.build(), after(2)).status.usage.completions == 2, "nobody has written yet"
 
 
+def test_what_is_not_usage_alone_is_written_at_once() -> None:
+    run = a_run()
+    run = run.known(decide(run.build(), NOON).status).with_pod()
+    first = decide(run.told(usage=Usage(completions=1)).build(), after(1)).status
+    run = replace(run.known(first), written_at=after(1))
+    stalled = run.told(usage=Usage(completions=2)).told(1, stalled=True)
+
+    assert decide(stalled.build(), after(2)).status.usage.completions == 2
+    assert len(decide(stalled.build(), after(2)).delete) == 1
+
+
+def test_a_look_at_what_has_not_changed_wakes_nobody_sooner() -> None:
+    run = a_run(timeoutSeconds=600)
+    run = run.known(decide(run.build(), NOON).status).with_pod()
+    first = decide(run.told(usage=Usage(completions=1)).build(), after(1)).status
+    again = replace(run.known(first).told(usage=Usage(completions=1)), written_at=after(1))
+
+    assert decide(again.build(), after(2)).wake_at == after(600)
+
+
 @pytest.mark.parametrize(("length", "kept", "truncated"), [(4096, 4096, False), (4097, 4096, True)])
 def test_a_long_result_is_cut_and_says_so(length: int, kept: int, truncated: bool) -> None:
     status = decide(a_run().told(result="r" * length, session_id="s" * 300).build(), NOON).status
