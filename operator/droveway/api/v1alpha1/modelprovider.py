@@ -132,7 +132,9 @@ class LimitStatus(Wire):
     """A quota that is spent until a known time."""
 
     quota_group: Annotated[str, Field(max_length=317)]
-    model: Annotated[str, Field(max_length=256)] = ""
+    model: Annotated[
+        str, Field(max_length=256, description="The model, or the family of models (opus), that alone is limited.")
+    ] = ""
     kind: LimitKind
     set_time: Time
     until_time: Time
