@@ -74,7 +74,7 @@ verify: setup ## Generated files are current, rules have code and tests, workflo
 	@hack/step $@ hack/verify
 
 .PHONY: bench
-bench: bench-operator bench-gateway bench-telemetry ## All benchmarks, into results/
+bench: bench-operator bench-gateway bench-telemetry bench-streams ## All benchmarks, into results/
 
 .PHONY: bench-operator
 bench-operator: setup ## Runs beside bare Jobs, real API server
@@ -87,6 +87,10 @@ bench-gateway: setup ## Requests through the gateway beside direct ones
 .PHONY: bench-telemetry
 bench-telemetry: setup ## Time and memory of telemetry; fails when a budget is missed
 	@hack/step $@ python -m benchmarks.telemetry --out results/telemetry.json
+
+.PHONY: bench-streams
+bench-streams: setup ## How fast the CLIs' streams are read; fails when a budget is missed
+	@hack/step $@ python -m benchmarks.streams --out results/streams.json
 
 ##@ Generated files
 

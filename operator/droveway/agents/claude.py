@@ -128,7 +128,7 @@ class ClaudeParser(StreamParser):
     def _spent(self, line: dict[str, Any]) -> list[Completion]:
         """`usage` is the count of this result; the models only split it (R-C33)."""
         usage = self.lines.counts(line, "usage")
-        counts = [self.lines.whole(usage, name) for name in _COUNTS]
+        counts = self.lines.wholes(usage, _COUNTS)
         latency, added = self.lines.number(line, "duration_ms"), self._added(line)
         models = [name for name, used in added.items() if name and any(map(used.get, _COUNTS.values()))]
         if len(models) < 2:
@@ -151,7 +151,8 @@ class ClaudeParser(StreamParser):
         told: dict[str, dict[str, float | None]] = {"": {"cost": self.lines.number(line, "total_cost_usd")}}
         for model, used in fields(line, "modelUsage").items():
             if model != "<synthetic>" and isinstance(used, dict):
-                told[model] = {name: self.lines.whole(used, name) for name in _COUNTS.values()}
+                names = _COUNTS.values()
+                told[model] = dict(zip(names, self.lines.wholes(used, names), strict=True))
                 told[model]["cost"] = self.lines.number(used, "costUSD")
         before, self._told = self._told, told
         added = {model: _difference(used, before.get(model, {})) for model, used in told.items()}

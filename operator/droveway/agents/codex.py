@@ -105,7 +105,7 @@ class CodexParser(StreamParser):
         usage = self.lines.counts(line, "usage")
         if not usage:
             return NO_TOKENS
-        counts = [self.lines.whole(usage, name) for name in _USAGE]
+        counts = self.lines.wholes(usage, _USAGE)
         before = self._counted if all(map(int.__ge__, counts, self._counted)) else [0] * len(_USAGE)
         self._counted = counts
         given, cached, written, out, reasoning = map(int.__sub__, counts, before)

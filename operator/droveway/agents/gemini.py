@@ -85,6 +85,6 @@ class GeminiParser(StreamParser):
     def _tokens(self, stats: dict[str, Any]) -> TokenBreakdown:
         """Cache is a part of input; thinking appears in the total alone (R-C32)."""
         names = ("total_tokens", "input_tokens", "output_tokens", "cached")
-        total, given, out, cached = (self.lines.whole(stats, name) for name in names)
+        total, given, out, cached = self.lines.wholes(stats, names)
         reasoning, cached = max(0, total - given - out), min(cached, given)
         return TokenBreakdown(given + out + reasoning, given - cached, out, reasoning, cached)

@@ -20,12 +20,16 @@ class Identities:
     def __init__(self, run_id: str, attempt: int) -> None:
         self._seed = hashlib.sha256(f"{run_id}\0{attempt}\0".encode("utf-8", "replace"))
         self._counts = memoryview(bytearray(_ROWS * _CELLS * _COUNT_BYTES)).cast("I")
+        self._told: str | None = None
+        self._digest = b""
 
     def name(self, told: str) -> str:
         """The id of one more completion that this text tells of: 32 hexadecimal digits."""
-        hashing = self._seed.copy()
-        hashing.update(told.encode("utf-8", "replace"))
-        digest = hashing.digest()
+        if told != self._told:  # a line may tell of many, and be long
+            hashing = self._seed.copy()
+            hashing.update(told.strip().encode("utf-8", "replace"))
+            self._told, self._digest = told, hashing.digest()
+        digest = self._digest
         if times := self._again(digest):
             digest = hashlib.sha256(digest + b"%d" % times).digest()
         return digest[:16].hex()

@@ -103,11 +103,14 @@ class Lines:
         self.cut_total += 1
         return encoded[:LINE_LIMIT].decode("utf-8", "ignore")
 
-    def whole(self, fields: dict[str, Any], name: str) -> int:
-        """A count: whole, not negative. Numeric strings and whole floats are accepted, else 0 and counted (R-P5)."""
-        value = fields.get(name)
-        if type(value) is int and 0 <= value < _WHOLE_LIMIT:
-            return value
+    def wholes(self, fields: dict[str, Any], names: Iterable[str]) -> list[int]:
+        """Counts: whole, not negative. Numeric strings and whole floats are accepted, else 0 and counted (R-P5)."""
+        return [
+            value if type(value := fields.get(name)) is int and 0 <= value < _WHOLE_LIMIT else self._whole(fields, name)
+            for name in names
+        ]
+
+    def _whole(self, fields: dict[str, Any], name: str) -> int:
         number = self.number(fields, name)
         if number is None:
             return 0

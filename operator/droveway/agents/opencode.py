@@ -120,6 +120,6 @@ class OpencodeParser(StreamParser):
     def _tokens(self, part: dict[str, Any]) -> TokenBreakdown:
         tokens = self.lines.counts(part, "tokens")
         cache = self.lines.counts(tokens, "cache")
-        counts = [self.lines.whole(tokens, name) for name in ("input", "output", "reasoning")]
-        counts += [self.lines.whole(cache, name) for name in ("read", "write")]
+        counts = self.lines.wholes(tokens, ("input", "output", "reasoning"))
+        counts += self.lines.wholes(cache, ("read", "write"))
         return TokenBreakdown(sum(counts), *counts)

@@ -87,5 +87,5 @@ class PiParser(StreamParser):
 
     def _tokens(self, usage: dict[str, Any]) -> TokenBreakdown:
         names = ("input", "output", "cacheRead", "cacheWrite")
-        read_in, out, cached, written = (self.lines.whole(usage, name) for name in names)
+        read_in, out, cached, written = self.lines.wholes(usage, names)
         return TokenBreakdown(read_in + out + cached + written, read_in, out, 0, cached, written)

@@ -76,6 +76,6 @@ class QwenParser(StreamParser):
 
     def _tokens(self, usage: dict[str, Any]) -> TokenBreakdown:
         names = ("input_tokens", "output_tokens", "cache_read_input_tokens")
-        given, out, cached = (self.lines.whole(usage, name) for name in names)
+        given, out, cached = self.lines.wholes(usage, names)
         cached = min(cached, given)
         return TokenBreakdown(given + out, given - cached, out, 0, cached)

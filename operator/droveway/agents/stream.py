@@ -196,7 +196,7 @@ class StreamParser(ABC):
 
     def _event(self, completion: Completion, at: datetime, error: str | None = None) -> CompletionEvent:
         return CompletionEvent(
-            model=_model(completion.model) or self.model,
+            model=(completion.model and _model(completion.model)) or self.model,
             session_id=self.session_id or self._session,
             completed_at=at,
             latency_ms=completion.latency_ms or None,
@@ -204,7 +204,7 @@ class StreamParser(ABC):
             tokens=completion.tokens,
             cost_usd=completion.cost_usd,
             error=error,
-            id=self._identities.name(self._text.strip()),
+            id=self._identities.name(self._text),
         )
 
     def _conclude(self, exit_code: int | None, at: datetime, last: Sequence[CompletionEvent]) -> Outcome:
