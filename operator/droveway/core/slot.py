@@ -75,15 +75,13 @@ class Slot:
             self._keep(sorted(range(len(self._times)), key=self._times.__getitem__))
         return self.running[bisect_right(self._times, cutoff)]
 
-    def condense(self, start: int) -> int:
-        """Keeps the completions as one bucket from here on. Tells how many they were."""
-        count = self.completions
-        if count and (bucket := self.bucket(start, BEFORE_ALL)):
+    def condense(self, start: int) -> None:
+        """Keeps the completions as one bucket from here on."""
+        if self.completions and (bucket := self.bucket(start, BEFORE_ALL)):
             self._keep([])
             for held in (*self.imported, bucket):
                 self._add_bucket(held)
             self._condensed = bucket
-        return count
 
     def bucket(self, start: int, cutoff: datetime) -> Bucket | None:
         """What this process has seen after the cutoff, as one bucket."""

@@ -12,7 +12,7 @@ from droveway.core.history import HealthStatus
 from droveway.core.podview import PodView
 from droveway.core.run import decide
 from droveway.core.runhealth import Sign, pod_sign
-from helpers.build import NOON, RunBuilder, a_run, after, ended, final, pod
+from helpers.build import NOON, RunBuilder, a_run, after, candidate, ended, final, limit, pod
 
 UNHEALTHY, DEGRADED = HealthStatus.UNHEALTHY, HealthStatus.DEGRADED
 
@@ -123,6 +123,17 @@ def test_s1_07_so_do_requests_that_the_gateway_moved() -> None:
     assert shown(run, 62) == ("True", "Degraded", "33% of 3 observation(s) within an hour were healthy")
     assert shown(run, 3602) == ("True", "Degraded", "50% of 2 observation(s) within an hour were healthy")
     assert shown(run, 3603) == ("True", "Healthy", "")
+
+
+def test_s1_07_a_run_that_moved_counts_its_attempt_alone() -> None:
+    spent = candidate("a", limited_until=after(9000), limit_kind="SubscriptionLimit")
+    run = under_way().but(timeoutSeconds=9000).told(1, exhausted=limit(after(9000)))
+    run = run.known(decide(run.build(), after(1)).status).without_pods().having(spent, candidate("b"))
+    run = run.known(decide(run.build(), after(2)).status)
+    run = run.known(decide(run.build(), after(60)).status).with_pod(2, candidate="b")
+
+    assert [move.depth for move in run.status.reroutes] == ["Run"]
+    assert shown(run, 62) == ("True", "Degraded", "50% of 2 observation(s) within an hour were healthy")
 
 
 def test_what_is_wrong_now_is_said_first() -> None:

@@ -111,6 +111,17 @@ class TestWhatIsGivenUp:
         assert counts(store.model_performance(MODEL, NOW)) == (17, 1)
         assert counts(store.model_performance(MODEL, NOW + HOUR - SECOND)) == (17, 0)
 
+    def test_what_an_earlier_process_left_in_the_slot_stays(self) -> None:
+        store = TelemetryStore(HOUR, most_completions=16)
+        earlier = burst(5, 16).export_summary(NOW)
+        store.import_summary(earlier, NOW)
+        for _ in range(17):
+            store.record(done(), NOW)
+        assert (kept(store), store.model_performance(MODEL, NOW).samples) == (0, 22)
+        store.import_summary(earlier, NOW)
+        assert store.model_performance(MODEL, NOW).samples == 22
+        assert reborn(store, NOW).model_performance(MODEL, NOW).samples == 22
+
     def test_the_oldest_ids_are_forgotten(self) -> None:
         store = burst(17, 16)
         assert not store.record(done(id="16"), NOW)
@@ -125,10 +136,10 @@ class TestWhatIsGivenUp:
         store = TelemetryStore(HOUR, most_completions=16)
         for minute in range(17):
             at = NOW + minute * timedelta(minutes=1)
-            store.record(done(at), at)
-        assert kept(store) == 12
+            store.record(done(at, session_id=str(minute)), at)
         end = NOW + timedelta(minutes=16)
-        assert store.session_usage("s", end).totals.message_count == 12
+        told = [store.session_usage(str(minute), end).totals.message_count for minute in range(17)]
+        assert told == [0] * 5 + [1] * 12
         assert store.model_performance(MODEL, end).samples == 17
 
     def test_what_left_the_window_a_window_ago_needs_no_room(self) -> None:

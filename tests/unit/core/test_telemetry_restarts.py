@@ -109,6 +109,7 @@ class TestRestarts:
         store, ahead = TelemetryStore(HOUR), NOW + HOUR + SECOND
         store.import_summary(store_with(done(ahead), now=ahead).export_summary(ahead), NOW)
         assert store.model_performance(MODEL, NOW).last_event_at == NOW
+        assert reborn(store, NOW).model_performance(MODEL, NOW).samples == 1
 
 
 class TestForeignData:
