@@ -43,7 +43,7 @@ class ModelTally:
         self.tokens = [min(a + b, _MOST) for a, b in zip(self.tokens, more.tokens, strict=True)]
         if more.cost is not None:
             self.cost = min((self.cost or 0) + more.cost, _MOST)
-        self.completions += more.completions
+        self.completions = min(self.completions + more.completions, _MOST)
         self.failures += more.failures
 
 
@@ -257,9 +257,10 @@ def verdict_data(verdict: Verdict | None) -> list[str | None] | None:
     return [verdict.kind, time_data(verdict.until), verdict.scope, verdict.reason] if verdict else None
 
 
-def verdict_from(data: list[str] | None) -> Verdict | None:
-    """What `verdict_data` wrote."""
-    return Verdict(EndClass(data[0]), time_from(data[1]), Scope(data[2]), data[3]) if data else None
+def verdict_from(data: list[Any]) -> Verdict:
+    """What `verdict_data` wrote of one."""
+    kind, until, scope, reason = data
+    return Verdict(EndClass(kind), time_from(until), Scope(scope), reason)
 
 
 def time_data(at: datetime | None) -> str | None:

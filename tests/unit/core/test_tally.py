@@ -1,13 +1,16 @@
 """What one run has used, in whole numbers."""
 
+import json
 from typing import Any
 
 import pytest
 
+from droveway.api.enums import EndClass
 from droveway.api.v1alpha1 import Usage
 from droveway.core.completion import TokenBreakdown
-from droveway.core.tally import RunTally, dollars, nano_dollars
-from helpers.told import completion, direct, outage, report
+from droveway.core.tally import AttemptTally, ModelTally, RunTally, dollars, nano_dollars
+from droveway.core.verdict import Scope
+from helpers.told import after, completion, direct, outage, report, verdict
 
 
 def settled(counted_cost: float | None, **final: Any) -> Usage:
@@ -82,6 +85,66 @@ def test_more_models_than_a_status_holds_are_added_to_the_last() -> None:
     assert (usage.completions, usage.by_model[-1].model) == (18, "m15")
 
 
+LIMIT = verdict(EndClass.SUBSCRIPTION_LIMIT, after(60), "weekly limit")
+OUTAGE = verdict(EndClass.PROVIDER_OUTAGE, reason="529", scope=Scope.PROVIDER)
+
+
+def test_everything_that_was_told_is_written_and_read() -> None:
+    whole = AttemptTally(
+        exhausted=LIMIT,
+        exhausted_at=after(1),
+        reported=OUTAGE,
+        limit_told=OUTAGE,
+        stalled=True,
+        final=True,
+        exit_code=0,
+        end_class=EndClass.AGENT_FAILED,
+        message="gave up",
+        counted=ModelTally([6, 1, 2, 3, 4, 5], 7, 8, 9),
+        told=10,
+        asked_first="a",
+        served_by="b",
+        served_at=after(2),
+    )
+    tally = RunTally("fix-login", session_id="s-1", result="done", attempts={1: whole, 2: AttemptTally()})
+    tally.count(completion(1), by_agent=False)
+    tally.moved(after(3), "a", "b", "529")
+
+    assert RunTally.from_data(json.loads(json.dumps(tally.to_data()))) == tally
+    assert AttemptTally().to_data() == {"counted": [[0] * 6, None, 0, 0]}
+
+
+def test_an_attempt_knows_what_it_used() -> None:
+    tally = RunTally("fix-login")
+    for record in (completion(1, cost_usd=0.25), outage(2), completion(3, attempt=2)):
+        tally.count(record, by_agent=False)
+    used = tally.facts().attempts[1].usage
+
+    assert used.model_dump() == {
+        "tokens": {"total": 100, "input": 70, "output": 30, "reasoning": 0, "cache_read": 0, "cache_write": 0},
+        "cost_usd": "0.25",
+        "completions": 2,
+        "failures": 1,
+    }
+
+
+def test_who_serves_is_the_latest_attempts_unless_another_is_asked_for() -> None:
+    tally = RunTally("fix-login")
+    assert tally.facts().served_by == ""
+    tally.attempt(0).served_by = "nobody asked"
+    tally.attempt(2).served_by, tally.attempt(1).served_by = "b", "a"
+
+    assert (tally.facts().served_by, tally.facts(1).served_by, tally.facts(3).served_by) == ("b", "a", "")
+
+
+def test_names_are_cut_to_what_a_status_takes() -> None:
+    tally = RunTally("fix-login")
+    tally.count(completion(1, provider="p" * 300, model="m" * 300), by_agent=False)
+    (model,) = tally.facts().usage.by_model
+
+    assert (model.provider, model.model) == ("p" * 253, "m" * 256)
+
+
 @pytest.mark.parametrize(
     ("cost", "nano", "text"),
     [
@@ -100,6 +163,8 @@ def test_sums_stay_what_json_can_hold() -> None:
     tally = RunTally("fix-login")
     for number in range(3):
         tally.count(completion(number, tokens=TokenBreakdown(total=2**52), cost_usd=5e6), by_agent=False)
+    tally.settle(report(9, final=True, completions=10**30))
     usage = tally.facts().usage
 
     assert (usage.tokens.total, usage.cost_usd) == (2**53 - 1, "9007199.254740991")
+    assert usage.completions == 2**53 - 1
