@@ -220,11 +220,11 @@ class TelemetryStore:
                 series.put(bucket if bucket.last <= latest else _of(bucket, now), cutoff)
         for key, limit in summary.limits:
             if limit.until > now:
-                self._book.restore(key, replace(limit, set_at=min(limit.set_at, now)))
+                self._book.restore(key, limit)
         for inherited in summary.inherited:
             self._inherit(inherited, summary.exported_at, now)
         for key, streak in summary.streaks.items():
-            self._book.restore_streak(key, replace(streak, last_at=min(streak.last_at, now)))
+            self._book.restore_streak(key, streak)
 
     def _cutoff(self, now: datetime) -> datetime:
         """What is not after this has left the window (R-T1)."""

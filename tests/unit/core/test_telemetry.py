@@ -191,6 +191,13 @@ class TestTheWindow:
         assert sum(len(slot.items) for series in store._series.values() for slot in series._slots.values()) < 600
         assert len(store._seen) < 600
 
+    def test_r_c8_all_performances_are_sorted_and_of_known_models_only(self) -> None:
+        store = store_with(done(model="b"), done(model="a"), done(NOW - 59 * timedelta(minutes=1), model="c"))
+        assert store.all_model_performances(NOW) == [store.model_performance(model, NOW) for model in "abc"]
+        later = NOW + timedelta(minutes=1)
+        assert [found.model for found in store.all_model_performances(later)] == ["a", "b"]
+        assert store.known_models(later) == ["a", "b"]
+
 
 class TestBatches:
     def test_any_iterable_is_a_batch(self) -> None:
