@@ -15,20 +15,22 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 
 import pytest
+from _pytest.unittest import TestCaseFunction
 from hack.mutate.bench import BENCH
 from hack.mutate.mutants import Mutant, Outcome
+from hypothesis import settings
 from mutmut.mutation.trampoline import set_mutant_under_test
 from mutmut.state import state
 
 _MEMORY = 4 * 2**30  # bytes
 _FAR = 255  # the highest exit code
-_OPTIONS = ("-qq", "-p", "no:cacheprovider", "--hypothesis-profile=mutation")
+_PROFILE = "mutation"  # tests/conftest.py
+_SETTINGS = "_hypothesis_internal_use_settings"
+_OPTIONS = ("-qq", "-p", "no:cacheprovider", f"--hypothesis-profile={_PROFILE}")
 _SPEECHLESS = ("--assert=plain",)  # nobody reads why a test fails, and saying it takes longer than the test
-# Thousands of steps for each mutant that nothing quicker notices.
-_WITHOUT_STATE_MACHINES = ("-k", "not runTest")
 
 
 @dataclass(slots=True)
@@ -86,9 +88,7 @@ def run(mutants: list[Mutant], tell: Callable[[Mutant], None]) -> None:
     """Tries mutants on the bench."""
     os.chdir(BENCH)
     sys.path.insert(0, str(BENCH / "operator"))
-    code = pytest.main(
-        [*_OPTIONS, *_SPEECHLESS, *_WITHOUT_STATE_MACHINES, "tests/unit/core"], plugins=[Trial(mutants, tell)]
-    )
+    code = pytest.main([*_OPTIONS, *_SPEECHLESS, "tests/unit/core"], plugins=[Trial(mutants, tell)])
     if code:
         sys.exit(f"!! pytest ended with {code!r}")
 
@@ -116,6 +116,14 @@ def _survey(items: list[pytest.Function]) -> dict[str, _Reach]:
 
 
 def _call(test: pytest.Function) -> None:
+    frugal = settings.get_profile(_PROFILE)
+    if isinstance(test, TestCaseFunction):  # a state machine of hypothesis
+        case: Any = test.cls(test.name)
+        case.settings = frugal
+        case.debug()
+        return
+    if hasattr(test.function, _SETTINGS):  # some tests ask for thousands of examples
+        setattr(test.function, _SETTINGS, frugal)
     test.obj(**(test.callspec.params if hasattr(test, "callspec") else {}))
 
 

@@ -87,7 +87,7 @@ class TestOnce:
         tell(ledger, completion(1, id="x"), source="ab" * 16)
         assert ledger.facts(UID).usage.completions == 1
 
-    @settings(max_examples=150, deadline=None)
+    @settings(deadline=None)
     @given(st.data())
     def test_resends_stale_batches_and_crashes_never_count_twice_nor_lose_an_acknowledged_record(
         self, data: st.DataObject
