@@ -10,7 +10,7 @@ import aiohttp
 from droveway.api.enums import EndClass
 from droveway.core.signatures import SEARCHED, spent_by
 from droveway.core.verdict import Retry, Scope, Verdict
-from droveway.dialects import Operation, request_headers_to_upstream, response_headers_to_client
+from droveway.dialects import Operation, response_headers_to_client
 from droveway.gateway.admission import QueueTimeout
 from droveway.gateway.client import AgentStalled, Answering, Asked
 from droveway.gateway.config import Candidate, Provider
@@ -18,6 +18,7 @@ from droveway.gateway.credentials import Credentials, NoCredentials
 from droveway.gateway.exhausted import BUSY
 from droveway.gateway.ledger import Account, Call, Ledger
 from droveway.gateway.metrics import GatewayMetrics
+from droveway.gateway.passage import Passage
 from droveway.gateway.relay import Relay
 from droveway.gateway.standing import Standing
 from droveway.gateway.upstream import Unreachable, Upstream, read_all
@@ -40,8 +41,11 @@ class Services:
 class Attempt:
     """The turn of one candidate in one exchange."""
 
-    def __init__(self, services: Services, asked: Asked, answering: Answering, account: Account) -> None:
+    def __init__(
+        self, services: Services, asked: Asked, answering: Answering, account: Account, passage: Passage
+    ) -> None:
         self._services, self._asked, self._answering, self._account = services, asked, answering, account
+        self._passage = passage
         self._counts = asked.request.operation is Operation.GENERATE
 
     async def run(self, candidate: Candidate, provider: Provider) -> Verdict | None:
@@ -108,18 +112,18 @@ class Attempt:
         return None if self._answering.done else verdict
 
     async def _send(self, key: str, call: Call, clock: asyncio.Timeout) -> Verdict:
-        asked, model = self._asked, call.candidate.model
-        url = call.provider.base_url + asked.spec.upstream_path(asked.request, model)
-        headers = request_headers_to_upstream(asked.headers)
-        headers += [*(asked.spec.auth_headers(key) if key else ()), ("accept-encoding", "identity")]
-        answer = await self._services.upstream.send(url, headers, asked.spec.rewrite(asked.request, model))
+        spec, request, model = self._passage.spec, self._passage.request, call.candidate.model
+        url = call.provider.base_url + spec.upstream_path(request, model)
+        headers = self._passage.headers_up(self._asked.headers)
+        headers += [*(spec.auth_headers(key) if key else ()), ("accept-encoding", "identity")]
+        answer = await self._services.upstream.send(url, headers, spec.rewrite(request, model))
         call.utilization = self._services.standing.learn(call.provider, answer.headers, datetime.now(UTC))
         try:
             if answer.status >= 300:
                 return await self._refused(answer, call, clock)
-            if asked.request.stream and answer.content_type == "text/event-stream":
+            if request.stream and answer.content_type == "text/event-stream":
                 return await Relay(
-                    asked, self._answering, call, answer, clock, self._services.upstream.clocks.idle
+                    self._passage, self._answering, call, answer, clock, self._services.upstream.clocks.idle
                 ).run()
             return await self._plain(answer, call, clock)
         finally:
@@ -131,9 +135,9 @@ class Attempt:
             return _outage(
                 f"HTTP {answer.status} points elsewhere; correct spec.baseURL of ModelProvider {call.provider.name}"
             )
-        verdict = self._asked.spec.classify(answer.status, answer.headers, body, datetime.now(UTC))
+        verdict = self._passage.spec.classify(answer.status, answer.headers, body, datetime.now(UTC))
         verdict = judge(call.provider, verdict, body, datetime.now(UTC))
-        if verdict.retry is Retry.NEVER:
+        if verdict.retry is Retry.NEVER and self._passage.conversion is None:
             await self._answering.whole(answer.status, response_headers_to_client(answer.headers.items()), body)
         return verdict
 
@@ -142,10 +146,11 @@ class Attempt:
         call.first_content = time.monotonic()
         verdict = Verdict(EndClass.SUCCEEDED)
         if self._counts:
-            read = self._asked.spec.read_answer(body, datetime.now(UTC))
+            read = self._passage.spec.read_answer(body, datetime.now(UTC))
             call.tokens, verdict = read.usage, read.verdict
         if verdict.is_success:
-            await self._answering.whole(answer.status, response_headers_to_client(answer.headers.items()), body)
+            headers = self._passage.headers_down(answer.headers.items())
+            await self._answering.whole(answer.status, headers, self._passage.body_down(body))
         return verdict
 
     def _close(self, call: Call, verdict: Verdict) -> None:

@@ -7,11 +7,13 @@ from droveway.api.enums import EndClass
 from droveway.core.ranking import CandidateView, Preference
 from droveway.core.routing import Choice, choose
 from droveway.core.verdict import Retry, Scope, Verdict
+from droveway.dialects import Operation, Reply
 from droveway.gateway.attempt import Attempt, Services
 from droveway.gateway.client import Answering, Asked
 from droveway.gateway.config import Candidate, Provider
 from droveway.gateway.exhausted import exhausted
 from droveway.gateway.ledger import Account
+from droveway.gateway.passage import Passages
 
 _SHORT_LIMIT = timedelta(seconds=5)
 """What passes so soon is waited for, once, when no other candidate is left."""
@@ -25,12 +27,12 @@ class Exchange:
 
     def __init__(self, services: Services, asked: Asked, answering: Answering, account: Account) -> None:
         self._services, self._asked, self._answering, self._account = services, asked, answering, account
+        self._passages = Passages(asked)
         self._refusals: dict[str, Verdict] = {}
         self._waited = False
 
     async def serve(self) -> EndClass:
         """Answers the agent; says with what."""
-        attempt = Attempt(self._services, self._asked, self._answering, self._account)
         last: str | None = None
         while True:
             choice = self._choose()
@@ -39,10 +41,14 @@ class Exchange:
                     continue
                 return await self._give_up()
             name = choice.candidate.name
+            passage = self._passages.to(choice.candidate.dialect, choice.candidate.model)
+            if passage is None:
+                continue  # from now on the candidate counts as unfit
             if last is not None and last != name:
                 self._services.ledger.rerouted(self._asked, last, name, self._refusals[last])
             candidate, provider = self._find(name)
             self._account.candidate = name
+            attempt = Attempt(self._services, self._asked, self._answering, self._account, passage)
             verdict = await attempt.run(candidate, provider)
             if verdict is None:
                 return self._account.outcome
@@ -65,7 +71,7 @@ class Exchange:
     def _views(self, now: datetime) -> tuple[CandidateView, ...]:
         """The candidates that may serve this request: at a limit, a run that does not leave it has its own alone."""
         asked, run = self._asked, self._asked.caller.run
-        views = self._services.standing.views(asked.route, asked.spec.dialect, now)
+        views = self._services.standing.views(asked.route, asked.spec.dialect, now, self._passages.cannot)
         own = run.candidate or next(iter(self._refusals), "")
         refusal = self._refusals.get(own)
         limited = (refusal is not None and refusal.is_limit) or any(
@@ -98,8 +104,19 @@ class Exchange:
         verdict = self._verdict(now)
         self._services.ledger.exhausted(self._asked, verdict)
         self._answering.mark(self._asked.route.key.name, "", self._account.calls)
-        await self._answering.reply(self._asked.spec.exhausted_response(verdict, now))
+        await self._answering.reply(self._exhausted_reply(verdict, now))
         return verdict.kind
 
+    def _exhausted_reply(self, verdict: Verdict, now: datetime) -> Reply:
+        """Clients do without a count of tokens that is not found, and estimate; any other refusal would end their run."""
+        if verdict.kind is not EndClass.REQUEST_REJECTED:
+            return self._asked.spec.exhausted_response(verdict, now)
+        reply = self._asked.spec.error_response(verdict.kind, verdict.reason)
+        counting = self._asked.request.operation is Operation.COUNT_TOKENS
+        return reply._replace(status=404) if counting else reply
+
     def _verdict(self, now: datetime) -> Verdict:
+        """What is told of a candidate must hold when its limit is over, too: then it would be asked."""
+        for view in self._views(now):
+            self._passages.to(view.dialect, view.model)
         return exhausted(self._views(now), self._refusals, now)

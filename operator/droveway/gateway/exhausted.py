@@ -7,8 +7,15 @@ from droveway.api.enums import LIMIT_CLASSES, EndClass
 from droveway.core.ranking import CandidateView
 from droveway.core.verdict import Scope, Verdict
 
+CANNOT_CONVERT = "CannotConvert"
+"""A candidate's provider speaks another dialect, and this request holds what that has no words for."""
+
 BUSY = timedelta(seconds=5)
 """After which another look at a provider without a free slot pays."""
+
+
+_HOPELESS = (EndClass.AUTH_FAILED, EndClass.REQUEST_REJECTED)
+"""Waiting changes nothing."""
 
 
 def exhausted(candidates: Sequence[CandidateView], refusals: Mapping[str, Verdict], now: datetime) -> Verdict:
@@ -20,11 +27,14 @@ def exhausted(candidates: Sequence[CandidateView], refusals: Mapping[str, Verdic
         now: the moment.
 
     Returns:
-        A limit with its reset, an outage, or `AuthFailed` when only a person can change it; the reason names all candidates.
+        A limit with its reset, an outage, `RequestRejected` when no candidate can be told what is asked, or `AuthFailed`
+        when only a person can change it; the reason names all candidates.
     """
     told = [(c, _standing(c, refusals.get(c.name), now)) for c in candidates]
-    hopeful = [verdict for _, verdict in told if verdict.kind is not EndClass.AUTH_FAILED]
+    hopeful = [verdict for _, verdict in told if verdict.kind not in _HOPELESS]
     reason = "; ".join(f"{c.name} ({c.provider}/{c.model}): {verdict.reason}" for c, verdict in told)
+    if told and all(verdict.kind is EndClass.REQUEST_REJECTED for _, verdict in told):
+        return Verdict(EndClass.REQUEST_REJECTED, None, Scope.REQUEST, f"no candidate can serve this request: {reason}")
     if not hopeful:
         return Verdict(EndClass.AUTH_FAILED, None, Scope.REQUEST, f"no candidate can be used: {reason}")
     first = min(hopeful, key=lambda verdict: verdict.until or now)
@@ -35,7 +45,8 @@ def _standing(c: CandidateView, refusal: Verdict | None, now: datetime) -> Verdi
     """Why one candidate cannot be used, and until when. Limits first: they last."""
     if c.not_ready or c.unfit:
         reason, message = c.not_ready or c.unfit or ("", "")
-        return Verdict(EndClass.AUTH_FAILED, None, Scope.PROVIDER, f"{reason} {message}".strip())
+        kind = EndClass.REQUEST_REJECTED if reason == CANNOT_CONVERT else EndClass.AUTH_FAILED
+        return Verdict(kind, None, Scope.PROVIDER, f"{reason} {message}".strip())
     if c.limited_until and c.limited_until > now:
         kind = EndClass(c.limit_kind) if c.limit_kind in LIMIT_CLASSES else EndClass.SUBSCRIPTION_LIMIT
         return Verdict(kind, c.limited_until, Scope.QUOTA_GROUP, f"{kind} until {c.limited_until:%Y-%m-%dT%H:%M:%SZ}")

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 import aiohttp
 
 from droveway.core.verdict import Verdict
-from droveway.dialects import StreamReader, response_headers_to_client
-from droveway.gateway.client import Answering, Asked
+from droveway.dialects import StreamReader
+from droveway.gateway.client import Answering
 from droveway.gateway.ledger import Call
+from droveway.gateway.passage import Passage
 from droveway.gateway.upstream import Unreachable, read_piece
 
 _HELD_EVENTS = 64
@@ -28,7 +29,7 @@ class Relay:
 
     def __init__(
         self,
-        asked: Asked,
+        passage: Passage,
         answering: Answering,
         call: Call,
         answer: aiohttp.ClientResponse,
@@ -36,7 +37,8 @@ class Relay:
         idle: float,
     ) -> None:
         self._answering, self._call, self._answer, self._clock, self._idle = answering, call, answer, clock, idle
-        self._reader: StreamReader = asked.spec.reader(asked.request)
+        self._reader: StreamReader = passage.spec.reader(passage.request)
+        self._passage, self._translator = passage, passage.translator()
         self._held: list[bytes] = []
         self._held_bytes = self._held_events = 0
         self._now = asyncio.get_running_loop().time
@@ -50,20 +52,23 @@ class Relay:
         reader = self._reader
         try:
             while not (reader.terminal or reader.has_error) and (piece := await read_piece(self._answer)):
-                await self._take(reader.feed(piece))
+                await self._take(self._translated(reader.feed(piece)))
             if reader.terminal:
                 self._call.answered = self._answering.started
                 await self._tail()
-            rest = reader.close()
+            rest = self._translated(reader.close())
             verdict = reader.verdict(datetime.now(UTC))
             if verdict.is_success:
                 await self._commit()
-                await self._answering.end(rest)
+                await self._answering.end(rest + self._translator.finish() if self._translator else rest)
             elif rest and self._answering.started:
                 await self._answering.piece(rest)
             return verdict
         finally:
             self._call.tokens = reader.usage
+
+    def _translated(self, out: bytes) -> bytes:
+        return self._translator.feed(out) if self._translator and out else out
 
     async def _take(self, out: bytes) -> None:
         if self._answering.started:
@@ -84,7 +89,7 @@ class Relay:
         if self._answering.started:
             return
         self._call.first_content = time.monotonic()
-        headers = response_headers_to_client(self._answer.headers.items())
+        headers = self._passage.headers_down(self._answer.headers.items())
         await self._answering.start(self._answer.status, headers)
         if held := b"".join(self._held):
             await self._answering.piece(held)
@@ -95,4 +100,4 @@ class Relay:
         with suppress(TimeoutError, Unreachable):
             async with asyncio.timeout(_TAIL_SECONDS):
                 while piece := await read_piece(self._answer):
-                    await self._take(self._reader.feed(piece))
+                    await self._take(self._translated(self._reader.feed(piece)))

@@ -6,6 +6,7 @@ The gateway's own limits and breakers only ever add to the operator's word, they
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from droveway.api.enums import Access, CircuitName, Dialect, EndClass, Strategy
 from droveway.cluster.objects import Key
@@ -19,6 +20,7 @@ from droveway.core.verdict import Scope, Verdict
 from droveway.dialects import utilization
 from droveway.gateway.admission import Slots
 from droveway.gateway.config import Candidate, Config, Provider, Route, Run, Snapshot
+from droveway.gateway.exhausted import CANNOT_CONVERT
 from droveway.gateway.ledger import Call
 from droveway.gateway.prices import PricedModel, Prices
 
@@ -65,9 +67,18 @@ class Standing:
             slots = self._slots[provider.key] = Slots(provider.max_in_flight)
         return slots
 
-    def views(self, route: Route, dialect: Dialect, now: datetime) -> tuple[CandidateView, ...]:
-        """The candidates of a route, with everything that speaks against each."""
-        return tuple(self._view(route, candidate, dialect, now) for candidate in route.candidates)
+    def views(
+        self, route: Route, dialect: Dialect, now: datetime, cannot: Mapping[Dialect, str] = MappingProxyType({})
+    ) -> tuple[CandidateView, ...]:
+        """The candidates of a route, with everything that speaks against each.
+
+        Args:
+            route: whose candidates.
+            dialect: of the request.
+            now: the moment.
+            cannot: why the request cannot be converted, by the dialects for which that is known.
+        """
+        return tuple(self._view(route, candidate, dialect, now, cannot) for candidate in route.candidates)
 
     def enter(
         self, route: Route, candidate: Candidate, provider: Provider, now: datetime, *, waited: bool
@@ -77,7 +88,7 @@ class Standing:
         Returns:
             Why the candidate cannot be used any more, or None.
         """
-        view = self._view(route, candidate, provider.dialect, now) if waited else None
+        view = self._view(route, candidate, provider.dialect, now, {}) if waited else None
         objection = first_objection(view, now) if view else None
         if view and objection and view.limited_until and view.limited_until > now:
             return Verdict(EndClass(view.limit_kind), view.limited_until, Scope.QUOTA_GROUP, objection.message)
@@ -156,7 +167,9 @@ class Standing:
             found = self._breakers[key] = CircuitBreaker(route.breaker)
         return found
 
-    def _view(self, route: Route, candidate: Candidate, dialect: Dialect, now: datetime) -> CandidateView:
+    def _view(
+        self, route: Route, candidate: Candidate, dialect: Dialect, now: datetime, cannot: Mapping[Dialect, str]
+    ) -> CandidateView:
         provider = self._config.snapshot.providers.get(candidate.provider)
         if provider is None:
             missing = ("ProviderNotFound", f"create ModelProvider {candidate.provider.name}")
@@ -183,7 +196,7 @@ class Standing:
             circuit_allows=breaker.would_allow(now),
             circuit_until=breaker.open_until(now),
             not_ready=self._not_ready(provider, now),
-            unfit=_unfit(provider, dialect),
+            unfit=_unfit(provider, cannot),
             samples=candidate.samples if timed else 0,
             succeeded=candidate.succeeded if timed else 0,
             latency_ms=candidate.latency_ms if timed else None,
@@ -208,9 +221,9 @@ class Standing:
         return provider.not_ready
 
 
-def _unfit(provider: Provider, dialect: Dialect) -> tuple[str, str] | None:
+def _unfit(provider: Provider, cannot: Mapping[Dialect, str]) -> tuple[str, str] | None:
     if provider.access is not Access.GATEWAY:
         return ("DirectAccess", "its login belongs to the official CLI; the gateway cannot use it")
-    if provider.dialect is not dialect:
-        return ("OtherDialect", f"it speaks {provider.dialect.value}, the request {dialect.value}")
+    if provider.dialect in cannot:
+        return (CANNOT_CONVERT, cannot[provider.dialect])
     return None
