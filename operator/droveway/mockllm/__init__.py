@@ -22,6 +22,7 @@ Knobs follow with commas: `/s/usage_limit,skip=1,before=tool,window=120,run=a`.
                        limits name that moment as their reset (Gemini names none)
     retry_after=<s>    seconds in `rate_limit` (2)
     resets_in=<s>      seconds until the reset that `usage_limit` names (9000)
+    calls=<n>          how many times `tool` calls it, at once (1)
     gap=<s>            pause between stream events (0; 1 in `slow`); an answer in one piece takes as long as its stream
     seconds=<s>        how long `hang` hangs before it answers (3600)
 

@@ -57,14 +57,17 @@ def _fresh(prefix: str, digits: int = 24) -> str:
 
 
 def _anthropic(call: Call) -> Events:
-    tool = call.tool()
-    if tool:
-        block = {"type": "tool_use", "id": _fresh("toolu_"), "name": tool[0], "input": {}}
-        deltas = [{"type": "input_json_delta", "partial_json": json.dumps(tool[1])}]
-    else:
-        block, deltas = {"type": "text", "text": ""}, [{"type": "text_delta", "text": word} for word in WORDS]
+    tools = call.tools()
+    blocks: list[tuple[Json, list[Json]]] = [
+        (
+            {"type": "tool_use", "id": _fresh("toolu_"), "name": name, "input": {}},
+            [{"type": "input_json_delta", "partial_json": json.dumps(arguments)}],
+        )
+        for name, arguments in tools
+    ]
+    blocks = blocks or [({"type": "text", "text": ""}, [{"type": "text_delta", "text": word} for word in WORDS])]
     ends = {"max_tokens": "max_tokens", "refusal": "refusal"}
-    stop = "tool_use" if tool else ends.get(call.scenario.name, "end_turn")
+    stop = "tool_use" if tools else ends.get(call.scenario.name, "end_turn")
     message: Json = {
         "id": _fresh("msg_"),
         "type": "message",
@@ -77,33 +80,41 @@ def _anthropic(call: Call) -> Events:
     }
     told: list[tuple[str, Json]] = [
         ("message_start", {"message": message}),
-        ("content_block_start", {"index": 0, "content_block": block}),
-        ("ping", {}),
-        *(("content_block_delta", {"index": 0, "delta": delta}) for delta in deltas),
+        *(told for index, block in enumerate(blocks) for told in _anthropic_block(index, *block)),
     ]
     if call.scenario.name == "stream_error":
         told = [*told[:4], ("error", {"error": {"type": "overloaded_error", "message": "Overloaded"}})]
     else:
         end = {"delta": {"stop_reason": stop, "stop_sequence": None}, "usage": _ANTHROPIC_USAGE}
-        told += [("content_block_stop", {"index": 0}), ("message_delta", end), ("message_stop", {})]
+        told += [("message_delta", end), ("message_stop", {})]
     return [(kind, {"type": kind, **data}) for kind, data in told]
+
+
+def _anthropic_block(index: int, block: Json, deltas: list[Json]) -> list[tuple[str, Json]]:
+    return [
+        ("content_block_start", {"index": index, "content_block": block}),
+        ("ping", {}),
+        *(("content_block_delta", {"index": index, "delta": delta}) for delta in deltas),
+        ("content_block_stop", {"index": index}),
+    ]
 
 
 def _whole_anthropic(stream: Events) -> Json:
     told = [data for _, data in stream]
-    block = dict(told[1]["content_block"])
-    deltas = [data["delta"] for data in told if data["type"] == "content_block_delta"]
-    if block["type"] == "tool_use":
-        block["input"] = json.loads(deltas[0]["partial_json"])
-    else:
-        block["text"] = TEXT
+    content = [dict(data["content_block"]) for data in told if data["type"] == "content_block_start"]
+    deltas = [data for data in told if data["type"] == "content_block_delta"]
+    for index, block in enumerate(content):
+        if block["type"] == "tool_use":
+            block["input"] = json.loads(next(d["delta"]["partial_json"] for d in deltas if d["index"] == index))
+        else:
+            block["text"] = TEXT
     end = next(data for data in told if data["type"] == "message_delta")
     message: Json = told[0]["message"]
-    return {**message, "content": [block], "stop_reason": end["delta"]["stop_reason"], "usage": end["usage"]}
+    return {**message, "content": content, "stop_reason": end["delta"]["stop_reason"], "usage": end["usage"]}
 
 
 def _chat(call: Call) -> Events:
-    tool = call.tool()
+    tools = call.tools()
     base = {
         "id": _fresh("chatcmpl-"),
         "object": "chat.completion.chunk",
@@ -115,13 +126,13 @@ def _chat(call: Call) -> Events:
     def chunk(delta: Json, finish: str | None = None) -> tuple[None, Json]:
         return None, {**base, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
 
-    told: Events = [chunk({"role": "assistant", "content": None if tool else ""})]
-    if tool:
-        function = {"name": tool[0], "arguments": json.dumps(tool[1])}
+    told: Events = [chunk({"role": "assistant", "content": None if tools else ""})]
+    for index, (name, arguments) in enumerate(tools):
+        function = {"name": name, "arguments": json.dumps(arguments)}
         told.append(
-            chunk({"tool_calls": [{"index": 0, "id": _fresh("call_"), "type": "function", "function": function}]})
+            chunk({"tool_calls": [{"index": index, "id": _fresh("call_"), "type": "function", "function": function}]})
         )
-    else:
+    if not tools:
         told += [chunk({"content": word}) for word in WORDS]
     if call.scenario.name == "stream_error":
         return [
@@ -129,7 +140,7 @@ def _chat(call: Call) -> Events:
             (None, {"error": {"message": "The server had an error", "type": "server_error", "code": None}}),
         ]
     ends = {"max_tokens": "length", "refusal": "content_filter"}
-    told.append(chunk({}, "tool_calls" if tool else ends.get(call.scenario.name, "stop")))
+    told.append(chunk({}, "tool_calls" if tools else ends.get(call.scenario.name, "stop")))
     return [*told, (None, {**base, "choices": [], "usage": _CHAT_USAGE}), (None, "[DONE]")]
 
 
@@ -159,25 +170,23 @@ def _responses(call: Call) -> Events:
         "usage": None,
         "error": None,
     }
-    item, told = _response_item(call.tool())
-    told = [("response.created", {"response": response}), ("response.in_progress", {"response": response}), *told]
+    items = [_response_item(tool, index) for index, tool in enumerate(call.tools() or [None])]
+    told: Events = [("response.created", {"response": response}), ("response.in_progress", {"response": response})]
+    told += [event for _, events in items for event in events]
     if call.scenario.name == "stream_error":
         error = {"code": "server_is_overloaded", "message": "Overloaded"}
         told = [*told[:5], ("response.failed", {"response": {**response, "status": "failed", "error": error}})]
     else:
         status = "incomplete" if call.scenario.name == "max_tokens" else "completed"
-        ended = {**response, "status": status, "output": [item], "usage": _RESPONSES_USAGE}
+        ended = {**response, "status": status, "output": [item for item, _ in items], "usage": _RESPONSES_USAGE}
         if status == "incomplete":
             ended["incomplete_details"] = {"reason": "max_output_tokens"}
-        told += [
-            ("response.output_item.done", {"output_index": 0, "item": item}),
-            (f"response.{status}", {"response": ended}),
-        ]
+        told.append((f"response.{status}", {"response": ended}))
     return [(kind, {"type": kind, "sequence_number": number, **data}) for number, (kind, data) in enumerate(told)]
 
 
-def _response_item(tool: tuple[str, Json] | None) -> tuple[Json, Events]:
-    """The one output item, and the events that build it."""
+def _response_item(tool: tuple[str, Json] | None, index: int) -> tuple[Json, Events]:
+    """An output item, and the events that build it."""
     if tool:
         item: Json = {
             "type": "function_call",
@@ -187,10 +196,11 @@ def _response_item(tool: tuple[str, Json] | None) -> tuple[Json, Events]:
             "name": tool[0],
             "arguments": json.dumps(tool[1]),
         }
-        done = {"output_index": 0, "item_id": item["id"], "arguments": item["arguments"]}
+        done = {"output_index": index, "item_id": item["id"], "arguments": item["arguments"]}
         return item, [
-            ("response.output_item.added", {"output_index": 0, "item": {**item, "arguments": ""}}),
+            ("response.output_item.added", {"output_index": index, "item": {**item, "arguments": ""}}),
             ("response.function_call_arguments.done", done),
+            ("response.output_item.done", {"output_index": index, "item": item}),
         ]
     part = {"type": "output_text", "text": TEXT, "annotations": []}
     item = {
@@ -200,13 +210,14 @@ def _response_item(tool: tuple[str, Json] | None) -> tuple[Json, Events]:
         "status": "completed",
         "content": [part],
     }
-    at = {"output_index": 0, "content_index": 0, "item_id": item["id"]}
+    at = {"output_index": index, "content_index": 0, "item_id": item["id"]}
     return item, [
-        ("response.output_item.added", {"output_index": 0, "item": {**item, "content": []}}),
+        ("response.output_item.added", {"output_index": index, "item": {**item, "content": []}}),
         ("response.content_part.added", {**at, "part": {**part, "text": ""}}),
         *(("response.output_text.delta", {**at, "delta": word}) for word in WORDS),
         ("response.output_text.done", {**at, "text": TEXT}),
         ("response.content_part.done", {**at, "part": part}),
+        ("response.output_item.done", {"output_index": index, "item": item}),
     ]
 
 
@@ -222,12 +233,8 @@ def _gemini(call: Call) -> Events:
         candidate = {"content": {"role": "model", "parts": [part]}, "index": 0, **end}
         return None, {**base, "candidates": [candidate], "usageMetadata": _GEMINI_USAGE}
 
-    tool = call.tool()
-    told: Events = (
-        [chunk({"functionCall": {"name": tool[0], "args": tool[1]}})]
-        if tool
-        else [chunk({"text": word}) for word in WORDS]
-    )
+    told: Events = [chunk({"functionCall": {"name": name, "args": arguments}}) for name, arguments in call.tools()]
+    told = told or [chunk({"text": word}) for word in WORDS]
     if call.scenario.name == "stream_error":
         error = {"code": 503, "message": "The model is overloaded.", "status": "UNAVAILABLE"}
         return [*told[:2], (None, {"error": error})]

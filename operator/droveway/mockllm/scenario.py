@@ -91,12 +91,13 @@ class Call:
     stream: bool
     now: int
 
-    def tool(self) -> tuple[str, Json] | None:
-        """The tool of the client that writes a file, with arguments for it; None once a result came back."""
+    def tools(self) -> list[tuple[str, Json]]:
+        """Calls of the client's tool that writes a file: its name and arguments for it; none once a result came back."""
         if self.scenario.name != "tool" or _TOOL_ANSWERED.search(json.dumps(self.body)):
-            return None
+            return []
         offered = dict(_offered(self.body.get("tools") or []))
-        return next(((name, _arguments(offered[name])) for name in _WRITERS if name in offered), None)
+        found = [(name, _arguments(offered[name])) for name in _WRITERS if name in offered]
+        return found[:1] * round(self.scenario.number("calls", 1))
 
 
 def _offered(tools: list[Json]) -> list[tuple[str, Json]]:
