@@ -6,7 +6,7 @@ import base64
 import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import anthropic
 import openai
@@ -41,7 +41,7 @@ class Sdk(ABC):
         self.url, self.key = url, key
         self.history: list[Any] = []
 
-    async def __aenter__(self) -> Sdk:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -134,9 +134,7 @@ class ChatSdk(OpenAISdk):
             function = {"name": "write_file", "description": WORDS, "parameters": SCHEMA}
             asked["tools"] = [{"type": "function", "function": function}]
         if stream:
-            async with self.client.chat.completions.stream(
-                **asked, stream_options={"include_usage": True}
-            ) as events:
+            async with self.client.chat.completions.stream(**asked, stream_options={"include_usage": True}) as events:
                 try:
                     answer: Any = await events.get_final_completion()
                 except openai.LengthFinishReasonError as cut_short:
@@ -149,9 +147,7 @@ class ChatSdk(OpenAISdk):
             {"id": c.id, "type": "function", "function": {"name": c.function.name, "arguments": c.function.arguments}}
             for c in calls
         ]
-        self.history.append(
-            {"role": "assistant", "content": message.content, **({"tool_calls": kept} if kept else {})}
-        )
+        self.history.append({"role": "assistant", "content": message.content, **({"tool_calls": kept} if kept else {})})
         return Said(
             message.content or "",
             [(c.id, c.function.name, json.loads(c.function.arguments)) for c in calls],
@@ -224,7 +220,7 @@ class GeminiSdk(Sdk):
         )
         asked: dict[str, Any] = {"model": "asked", "contents": self.history, "config": config}
         if stream:
-            chunks = [chunk async for chunk in await self.client.aio.models.generate_content_stream(**asked)]
+            chunks: list[Any] = [chunk async for chunk in await self.client.aio.models.generate_content_stream(**asked)]
         else:
             chunks = [await self.client.aio.models.generate_content(**asked)]
         parts = [part for chunk in chunks for part in chunk.candidates[0].content.parts or ()]

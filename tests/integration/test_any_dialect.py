@@ -10,7 +10,7 @@ import openai
 import pytest
 from google.genai import errors
 
-from helpers.gateway import Running, mock_provider, provider, route, serving
+from helpers.gateway import mock_provider, provider, route, serving
 from helpers.sdks import PIXEL, SDKS, SYSTEM, WORDS
 
 STREAM = pytest.mark.parametrize("stream", [True, False], ids=["streamed", "plain"])
@@ -24,7 +24,12 @@ TOKENS = {"Anthropic": (2100, 800, 42), "Gemini": (1200, 800, 49)}
 """Read in, thereof from the cache, and out, as the mock of each dialect counts; the two of OpenAI are alike."""
 STOPS = {"Anthropic": "end_turn", "OpenAIChat": "stop", "OpenAIResponses": "completed", "Gemini": "STOP"}
 TOOLS = {"Anthropic": "tool_use", "OpenAIChat": "tool_calls", "OpenAIResponses": "completed", "Gemini": "STOP"}
-CUT = {"Anthropic": "max_tokens", "OpenAIChat": "length", "OpenAIResponses": "max_output_tokens", "Gemini": "MAX_TOKENS"}
+CUT = {
+    "Anthropic": "max_tokens",
+    "OpenAIChat": "length",
+    "OpenAIResponses": "max_output_tokens",
+    "Gemini": "MAX_TOKENS",
+}
 ERRORS = (anthropic.APIError, openai.APIError, errors.APIError)
 
 pytestmark = [

@@ -65,12 +65,11 @@ async def test_a_run_can_ask_what_its_route_would_do_now_and_why(tmp_path: Path)
             told = await answer.json()
         assert list(told["dialects"]) == ["Anthropic", "OpenAIChat"]
         mine = told["dialects"]["Anthropic"]
-        assert (mine["chosen"], [r["candidate"] for r in mine["ranking"]]) == ("b", ["b"])
-        assert (mine["ranking"][0]["heldBack"], mine["ranking"][0]["usedPercent"]) == ("Draining", 95)
+        assert (mine["chosen"], [r["candidate"] for r in mine["ranking"]]) == ("c", ["c", "b"])
+        assert (mine["ranking"][1]["heldBack"], mine["ranking"][1]["usedPercent"]) == ("Draining", 95)
         skipped = {found["candidate"]: found for found in mine["skipped"]}
         assert {name: found["reason"] for name, found in skipped.items()} == {
             "a": "SubscriptionLimit",
-            "c": "OtherDialect",
         }
         assert skipped["a"]["until"]
         assert told["dialects"]["OpenAIChat"]["chosen"] == "c"

@@ -587,14 +587,16 @@ async def test_a_missing_secret_passes_to_the_next_candidate(tmp_path: Path) -> 
             assert (await gateway.ask()).headers["x-droveway-candidate"] == "b"
 
 
-async def test_only_candidates_of_the_dialect_and_of_ours_are_asked(tmp_path: Path) -> None:
+async def test_only_candidates_that_can_serve_it_and_are_ours_are_asked(tmp_path: Path) -> None:
+    """Some tools run at their vendor: no other has them."""
+    search = {"type": "web_search_20250305", "name": "web_search"}
     async with scripted(good) as (url, _):
         direct = provider("b", url)
         direct["spec"]["access"] = "Direct"
         async with serving(
             tmp_path, provider("a", url, "OpenAIChat"), direct, provider("c", url), route("a", "b", "c")
         ) as gateway:
-            assert (await gateway.ask()).headers["x-droveway-candidate"] == "c"
+            assert (await gateway.ask(tools=[search])).headers["x-droveway-candidate"] == "c"
 
 
 async def test_a_full_provider_makes_wait_and_then_passes_on(tmp_path: Path) -> None:

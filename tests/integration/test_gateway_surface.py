@@ -214,11 +214,28 @@ async def test_a_route_that_is_gone_may_come_back(tmp_path: Path) -> None:
         assert "ModelRoute default/main" in got.json["error"]["message"]
 
 
-async def test_a_route_without_a_candidate_of_the_dialect_says_so(tmp_path: Path) -> None:
+async def test_a_request_that_no_candidate_can_be_told_says_what_and_what_to_do(tmp_path: Path) -> None:
+    search = {"type": "web_search_20250305", "name": "web_search"}
     async with (
-        scripted(answer) as (url, _),
+        scripted(answer) as (url, upstream),
         serving(tmp_path, provider("a", url, "OpenAIChat"), route("a")) as gateway,
     ):
-        got = await gateway.ask()
-        assert 400 <= got.status < 500
-        assert "speaks OpenAIChat" in json.dumps(got.json)
+        got = await gateway.ask(tools=[search])
+        assert (got.status, got.json["error"]["type"]) == (400, "invalid_request_error")
+        assert "web_search_20250305" in got.json["error"]["message"]
+        assert "add a candidate whose provider speaks Anthropic" in got.json["error"]["message"]
+        assert not upstream.seen
+
+
+async def test_tokens_are_counted_by_their_vendor_or_not_at_all(tmp_path: Path) -> None:
+    async with (
+        scripted(answer) as (url, upstream),
+        serving(tmp_path, provider("a", url, "OpenAIChat"), route("a")) as gateway,
+    ):
+        data = b'{"model": "m", "messages": []}'
+        async with gateway.agent.post(
+            f"{gateway.url}/v1/messages/count_tokens", data=data, headers=gateway.headers()
+        ) as got:
+            assert got.status == 404
+            assert "a count of tokens" in await got.text()
+        assert not upstream.seen

@@ -1,8 +1,6 @@
 """The real CLIs, started exactly as `launch` says, against the mock: they call it, and their output is understood."""
 
 import json
-import os
-import signal
 import socket
 import subprocess
 import sys
@@ -20,9 +18,9 @@ import pytest
 from droveway.agents import Outcome, launch, speaks, stream_parser
 from droveway.api.enums import Access, Cli, Dialect, EndClass
 from droveway.core.completion import CompletionEvent
-from droveway.core.launch import Launch, LaunchRequest
+from droveway.core.launch import LaunchRequest
+from helpers.agent_cli import BIN, run_cli
 
-BIN = Path(os.environ.get("DROVEWAY_CACHE", Path.home() / ".cache" / "droveway")) / "npm" / "node_modules" / ".bin"
 RUN_KEY = "dwk-5f0c-1-0123456789abcdef"
 PROMPT = "--say hello, and mind $(MODEL) 'quotes'"  # looks like an option, holds what others expand
 CALL = {
@@ -81,7 +79,7 @@ def start(mock_url: str, tmp_path: Path) -> Any:
         url = f"{mock_url}/s/{scenario},run={name}"
         access = request.pop("access", Access.GATEWAY)
         how = launch(LaunchRequest(cli, dialect, access, model, url, **{"prompt": PROMPT} | request))
-        ended, stdout, stderr = _run(how, tmp_path)
+        ended, stdout, stderr = run_cli(how, tmp_path, RUN_KEY)
 
         now = datetime.now(UTC)
         parser = stream_parser(cli, "run-1", 1, now)
@@ -96,39 +94,6 @@ def start(mock_url: str, tmp_path: Path) -> Any:
         )
 
     return run
-
-
-def _run(how: Launch, tmp_path: Path) -> tuple[int, str, str]:
-    """In an environment as clean as the pod's, with the key where the wrapper would put it."""
-    home, work, tmp = (tmp_path / name for name in ("home", "work", "tmp"))
-    for folder in (home, work, tmp):
-        folder.mkdir()
-    for path, content in how.files:
-        (home / path).parent.mkdir(parents=True, exist_ok=True)
-        (home / path).write_text(content)
-    env = {"PATH": f"{BIN}:{os.environ['PATH']}", "HOME": str(home), "TMPDIR": str(tmp), **dict(how.env)}
-    env["COPILOT_PKG_CACHE_HOME"] = str(BIN.parents[1] / "copilot")  # in the image it is unpacked already
-    env |= dict.fromkeys(how.key_env, RUN_KEY)
-    if how.login_env:
-        env[how.login_env] = "sk-ant-oat01-mock"
-    with Path(how.stdin or os.devnull).open() as stdin:
-        process = subprocess.Popen(
-            how.argv,
-            env=env,
-            cwd=work,
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        try:
-            stdout, stderr = process.communicate(timeout=180)
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.communicate()
-    return process.returncode, stdout, stderr
 
 
 LAUNCHES = [

@@ -10,7 +10,7 @@ from droveway.api.enums import Access, Cli, Dialect
 from droveway.api.errors import UserMustAct
 from droveway.core.launch import Launch, LaunchRequest
 
-__all__ = ["Outcome", "Parser", "launch", "speaks", "stream_parser"]
+__all__ = ["Outcome", "Parser", "dialect_towards", "launch", "speaks", "stream_parser"]
 
 _PARSERS: dict[str, type[StreamParser]] = {
     "claude": claude.ClaudeParser,
@@ -34,15 +34,16 @@ _LAUNCHES: dict[Cli, Callable[[LaunchRequest], Launch]] = {
 }
 
 _DIALECTS = {
-    Cli.CLAUDE: frozenset({Dialect.ANTHROPIC}),
-    Cli.CODEX: frozenset({Dialect.OPENAI_RESPONSES}),
-    Cli.OPENCODE: frozenset({Dialect.ANTHROPIC, Dialect.OPENAI_CHAT, Dialect.OPENAI_RESPONSES}),
-    Cli.GEMINI: frozenset({Dialect.GEMINI}),
-    Cli.QWEN: frozenset({Dialect.OPENAI_CHAT, Dialect.OPENAI_RESPONSES, Dialect.GEMINI}),
-    Cli.PI: frozenset(Dialect),
-    Cli.COPILOT: frozenset({Dialect.ANTHROPIC, Dialect.OPENAI_CHAT, Dialect.OPENAI_RESPONSES}),
-    Cli.CUSTOM: frozenset(Dialect),
+    Cli.CLAUDE: (Dialect.ANTHROPIC,),
+    Cli.CODEX: (Dialect.OPENAI_RESPONSES,),
+    Cli.OPENCODE: (Dialect.OPENAI_CHAT, Dialect.ANTHROPIC, Dialect.OPENAI_RESPONSES),
+    Cli.GEMINI: (Dialect.GEMINI,),
+    Cli.QWEN: (Dialect.OPENAI_CHAT, Dialect.OPENAI_RESPONSES, Dialect.GEMINI),
+    Cli.PI: tuple(Dialect),
+    Cli.COPILOT: (Dialect.OPENAI_CHAT, Dialect.ANTHROPIC, Dialect.OPENAI_RESPONSES),
+    Cli.CUSTOM: tuple(Dialect),
 }
+"""What each can be pointed at; the first is for providers that speak none of them."""
 
 _LOGS_IN = frozenset({Cli.CLAUDE})
 """CLIs whose subscription login fits into one variable."""
@@ -65,7 +66,12 @@ def stream_parser(cli: str, run_id: str, attempt: int, started_at: datetime) -> 
 
 def speaks(cli: Cli) -> frozenset[Dialect]:
     """The LLM APIs that a command line can be pointed at. A custom one is taken at its user's word: all."""
-    return _DIALECTS[cli]
+    return frozenset(_DIALECTS[cli])
+
+
+def dialect_towards(cli: Cli, provider: Dialect) -> Dialect:
+    """What a command line speaks to the gateway in front of a provider: the same if it can; else the gateway converts."""
+    return provider if provider in _DIALECTS[cli] else _DIALECTS[cli][0]
 
 
 def launch(request: LaunchRequest) -> Launch:

@@ -26,11 +26,12 @@ def launch(request: LaunchRequest) -> Launch:
     """Its endpoint comes from a file; `-` makes it read the prompt from stdin."""
     argv = ["codex", "exec", "--json", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox"]
     argv += [*request.args, "--", request.prompt] if request.prompt is not None else [*request.args, "-"]
+    search = 'web_search = "disabled"\n' if request.portable else ""  # OpenAI itself would search
     config = f"""\
 model = {_toml(request.model)}
 model_provider = "droveway"
 check_for_update_on_startup = false
-
+{search}
 [model_providers.droveway]
 name = "droveway"
 base_url = {_toml(request.url.rstrip("/") + "/v1")}

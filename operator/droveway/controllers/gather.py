@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
-from droveway.agents import launch, speaks
+from droveway.agents import dialect_towards, launch, speaks
 from droveway.api import names
-from droveway.api.enums import Access, Reason
+from droveway.api.enums import Access, Dialect, Reason
 from droveway.api.errors import UserMustAct
 from droveway.api.v1alpha1 import Agent, AgentRun, Candidate, ModelProvider, ModelRoute
 from droveway.cluster.objects import Key
@@ -88,20 +88,29 @@ class Gatherer:
             raise UserMustAct(f"candidate {candidate}: its Agent or ModelProvider was deleted meanwhile")
         if leak := self._leak(provider):
             raise UserMustAct(f"candidate {candidate}: {leak}")
-        spec = agent.spec
-        url = self.pods.gateway_url if provider.spec.access is Access.GATEWAY else provider.spec.base_url
+        spec, access = agent.spec, provider.spec.access
+        spoken = provider.spec.dialect
+        if access is Access.GATEWAY:
+            spoken = dialect_towards(spec.cli, spoken)
+        url = self.pods.gateway_url if access is Access.GATEWAY else provider.spec.base_url
         request = LaunchRequest(
             cli=spec.cli,
-            dialect=provider.spec.dialect,
-            access=provider.spec.access,
+            dialect=spoken,
+            access=access,
             model=line.model,
             url=url,
             prompt=run.spec.prompt,
             prompt_file=f"{names.PATH_PROMPT}/prompt" if run.spec.prompt_from else None,
             command=tuple(spec.command),
             args=tuple(spec.args),
+            portable=access is Access.GATEWAY and self._converts(run, route, spoken),
         )
         return Role(agent.metadata.name, spec, launch(request), provider.spec, run.spec.route_ref.name)
+
+    def _converts(self, run: AgentRun, route: ModelRoute | None, spoken: Dialect) -> bool:
+        """Whether a request in that dialect may be served by a provider of another."""
+        providers = [self._provider(run, line) for line in route.spec.candidates] if route else []
+        return any(p and p.spec.access is Access.GATEWAY and p.spec.dialect is not spoken for p in providers)
 
     async def _fitted(self, run: AgentRun, view: CandidateView, line: Candidate) -> CandidateView:
         """The view, with what speaks against it for this run."""
@@ -123,12 +132,10 @@ class Gatherer:
         return leaks_login(provider.spec, allow_direct_base_url=self.allow_direct_base_url)
 
     def _unfit(self, agent: Agent, provider: ModelProvider) -> tuple[str, str] | None:
-        if provider.spec.dialect not in speaks(agent.spec.cli):
-            return (
-                Reason.AGENT_INVALID,
-                f"{agent.spec.cli} does not speak {provider.spec.dialect}; give the candidate another agentRef",
-            )
         if provider.spec.access is Access.DIRECT:
+            if provider.spec.dialect not in speaks(agent.spec.cli):
+                other = f"{agent.spec.cli} does not speak {provider.spec.dialect}; give the candidate another agentRef"
+                return Reason.AGENT_INVALID, other
             if agent.spec.cli != "claude":
                 return Reason.AGENT_INVALID, "a Direct provider needs the official CLI: an Agent with cli: claude"
             if not self.allow_direct_base_url and (text := redirects_login(agent.spec.env)):

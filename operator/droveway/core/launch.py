@@ -11,7 +11,7 @@ class LaunchRequest:
 
     Attributes:
         cli: which command line.
-        dialect: the LLM API of the provider.
+        dialect: the LLM API that it is to speak.
         access: through our gateway, or to the vendor with the CLI's own login.
         model: as the provider calls it.
         url: Gateway: base URL of the gateway, without a path. Direct: the provider's override, "" for the vendor's own.
@@ -19,6 +19,7 @@ class LaunchRequest:
         prompt_file: path in the pod.
         command: the argv of a custom CLI.
         args: added by the user.
+        portable: the gateway may have to convert its requests, so it must do without what only its own vendor offers.
     """
 
     cli: Cli
@@ -30,6 +31,7 @@ class LaunchRequest:
     prompt_file: str | None = None
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
+    portable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

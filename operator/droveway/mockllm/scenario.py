@@ -107,7 +107,8 @@ def _offered(tools: list[Json]) -> list[tuple[str, Json]]:
 
 
 def _schema(function: Json) -> Json:
-    return function.get("input_schema") or function.get("parameters") or function.get("parametersJsonSchema") or {}
+    names = ("input_schema", "parameters", "parametersJsonSchema", "parameters_json_schema")
+    return next((function[name] for name in names if function.get(name)), {})
 
 
 def _arguments(properties: Json) -> Json:

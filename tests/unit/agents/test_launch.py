@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from droveway.agents import launch, speaks
+from droveway.agents import dialect_towards, launch, speaks
 from droveway.api.enums import Access, Cli, Dialect
 from droveway.api.errors import UserMustAct
 from droveway.core.launch import LaunchRequest
@@ -247,6 +247,15 @@ def test_a_custom_command_without_a_place_for_the_prompt_reads_the_file() -> Non
 def test_what_cannot_be_started_says_what_to_do(wrong: LaunchRequest, says: str) -> None:
     with pytest.raises(UserMustAct, match=says):
         launch(wrong)
+
+
+@pytest.mark.parametrize("provider", list(Dialect))
+@pytest.mark.parametrize("cli", list(Cli))
+def test_in_front_of_any_provider_each_speaks_something_it_knows(cli: Cli, provider: Dialect) -> None:
+    spoken = dialect_towards(cli, provider)
+
+    assert spoken in speaks(cli)
+    assert spoken is provider or provider not in speaks(cli)
 
 
 def test_each_cli_can_be_launched_in_every_dialect_it_speaks() -> None:

@@ -122,11 +122,30 @@ async def test_without_any_agent_it_says_where_to_name_one() -> None:
     )
 
 
-async def test_an_agent_that_does_not_speak_the_dialect_does_not_fit() -> None:
+async def test_any_agent_fits_any_provider_behind_the_gateway_and_speaks_its_own_dialect() -> None:
     scout = Scout()
     scout.replace(names.MODEL_PROVIDERS, provider_manifest("anthropic", dialect="Gemini"))
-    found = await scout.objection()
-    assert found == ("AgentInvalid", "claude does not speak Gemini; give the candidate another agentRef")
+    assert await scout.objection() == ("", "")
+    assert ("ANTHROPIC_BASE_URL", "http://gateway") in scout.gatherer.role(scout.run(), "a").launch.env
+
+
+@pytest.mark.parametrize(
+    ("dialects", "portable"),
+    [
+        pytest.param(["OpenAIResponses"], False, id="its own dialect alone"),
+        pytest.param(["OpenAIChat"], True, id="another"),
+        pytest.param(["OpenAIResponses", "Gemini"], True, id="a mixed route"),
+    ],
+)
+def test_codex_searches_the_web_only_where_no_request_is_converted(dialects: list[str], portable: bool) -> None:
+    scout = Scout()
+    scout.replace(names.AGENTS, agent("claude", "codex"))
+    lines = [{**line(), "name": f"c{n}", "providerRef": {"name": f"p{n}"}} for n in range(len(dialects))]
+    for number, dialect in enumerate(dialects):
+        scout.replace(names.MODEL_PROVIDERS, provider_manifest(f"p{number}", dialect=dialect))
+    scout.replace(names.MODEL_ROUTES, route_manifest(candidates=lines))
+    config = dict(scout.gatherer.role(scout.run(), "c0").launch.files)[".codex/config.toml"]
+    assert ('web_search = "disabled"' in config) is portable
 
 
 class TestDirect:

@@ -216,7 +216,6 @@ def test_a_refused_key_is_left_alone_for_a_minute_or_until_forgiven() -> None:
 @pytest.mark.parametrize(
     ("facts", "dialect", "reason"),
     [
-        pytest.param({}, Dialect.OPENAI_CHAT, "OtherDialect", id="another dialect"),
         pytest.param({"access": Access.DIRECT}, Dialect.ANTHROPIC, "DirectAccess", id="a login that is not ours"),
     ],
 )
