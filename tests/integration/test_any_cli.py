@@ -35,7 +35,7 @@ async def test_it_finishes_a_task_with_its_tools(tmp_path: Path, cli: Cli, spoke
     cli_folder.mkdir()
     async with (
         mock_provider() as mock,
-        serving(gateway_folder, provider("a", f"{mock}/s/tool", spoken), chosen) as gateway,
+        serving(gateway_folder, provider("a", f"{mock}/s/tool", spoken.value), chosen) as gateway,
     ):
         own = dialect_towards(cli, spoken)
         model, prompt = MODELS[spoken], "write a file"
