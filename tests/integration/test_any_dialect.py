@@ -110,3 +110,60 @@ async def test_an_answer_that_is_cut_short_says_so(tmp_path: Path, client: str, 
     ):
         sdk.say("go on")
         assert (await sdk.ask(stream=stream)).stop == CUT[client]
+
+
+@OTHER
+@STREAM
+async def test_a_failure_before_content_moves_on_to_a_provider_of_another_dialect(
+    tmp_path: Path, client: str, spoken: str, stream: bool
+) -> None:
+    async with (
+        mock_provider() as mock,
+        serving(
+            tmp_path,
+            provider("a", f"{mock}/s/overloaded,run=a", client),
+            provider("b", f"{mock}/s/ok,run=b", spoken),
+            route("a", "b"),
+        ) as gateway,
+        SDKS[client](gateway.url, gateway.key) as sdk,
+    ):
+        sdk.say("hello")
+        said = await sdk.ask(stream=stream)
+        assert (said.text.strip(), said.model) == (TEXT, "model-b")
+        assert [len(await calls(mock, run)) for run in "ab"] == [1, 1]
+        assert gateway.metric("reroutes_total") == 1
+
+
+@OTHER
+@pytest.mark.parametrize("scenario", ["stream_error", "disconnect"])
+async def test_a_stream_that_breaks_ends_in_an_error_of_the_clients_own_dialect(
+    tmp_path: Path, client: str, spoken: str, scenario: str
+) -> None:
+    async with (
+        mock_provider() as mock,
+        serving(tmp_path, provider("a", f"{mock}/s/{scenario}", spoken), route("a")) as gateway,
+        SDKS[client](gateway.url, gateway.key) as sdk,
+    ):
+        sdk.say("hello")
+        with pytest.raises(ERRORS):
+            await sdk.ask(stream=True)
+        failed = (await gateway.operator.heard(1))[0]
+        assert failed.verdict is not None
+        assert failed.verdict.kind == "ProviderOutage"
+
+
+@OTHER
+@STREAM
+async def test_a_refused_request_is_refused_in_the_clients_own_dialect(
+    tmp_path: Path, client: str, spoken: str, stream: bool
+) -> None:
+    async with (
+        mock_provider() as mock,
+        serving(tmp_path, provider("a", f"{mock}/s/context", spoken), route("a")) as gateway,
+        SDKS[client](gateway.url, gateway.key) as sdk,
+    ):
+        sdk.say("hello")
+        with pytest.raises(ERRORS, match=r"(?i)token|context|long") as told:
+            await sdk.ask(stream=stream)
+        status = getattr(told.value, "status_code", None) or getattr(told.value, "code", None)
+        assert status == 400

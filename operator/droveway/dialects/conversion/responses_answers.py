@@ -148,8 +148,8 @@ class ResponsesEncoder(Encoder):
 
     def _open_text(self) -> bytes:
         message = {"id": self._item_id("msg"), "type": "message", "role": "assistant", "status": "in_progress"}
-        part = self._text("content_part.added", part=_piece(""))
-        return self._added({**message, "content": []}) + part
+        added = self._added({**message, "content": []})
+        return added + self._text("content_part.added", part=_piece(""))
 
     def _close_text(self) -> bytes:
         if self._words is None:

@@ -1,0 +1,417 @@
+"""Requests: what is carried from each dialect to each other, what is dropped, and what cannot be carried."""
+
+import json
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from droveway.api.enums import Dialect
+from droveway.dialects import SPECS, Request
+from droveway.dialects.conversion import _DIALECTS as DIALECTS
+from droveway.dialects.conversion import CannotCarry, Conversion, convert
+from droveway.dialects.conversion.model import Neutral, Origin, Text, ToolResult
+from helpers.neutral import ANYTHING, requests
+
+A, C, R, G = Dialect.ANTHROPIC, Dialect.OPENAI_CHAT, Dialect.OPENAI_RESPONSES, Dialect.GEMINI
+PATHS = {A: "/v1/messages", C: "/v1/chat/completions", R: "/v1/responses", G: "/v1beta/models/m:generateContent"}
+PROMPT: dict[str, dict[str, Any]] = {
+    A: {"messages": [{"role": "user", "content": "hi"}]},
+    C: {"messages": [{"role": "user", "content": "hi"}]},
+    R: {"input": "hi"},
+    G: {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]},
+}
+SEARCH = {"type": "web_search_20250305", "name": "web_search"}
+
+
+def asked(dialect: Dialect, body: dict[str, Any], path: str = "") -> Request:
+    return SPECS[dialect].read_request(json.dumps(body).encode(), path or PATHS[dialect])
+
+
+def read(dialect: Dialect, **body: Any) -> Neutral:
+    return DIALECTS[dialect].read_request(PROMPT[dialect] | body)
+
+
+def converted(spoken: Dialect, wanted: Dialect, body: dict[str, Any], model: str = "model-b") -> Conversion:
+    return convert(asked(spoken, body), spoken, wanted, model, "req-1", 1)
+
+
+@pytest.mark.parametrize("dialect", [A, C, R, G])
+@given(neutral=requests())
+def test_what_is_written_is_read_back(dialect: Dialect, neutral: Neutral) -> None:
+    body = json.loads(json.dumps(DIALECTS[dialect].write_request(neutral, "m")))
+    assert replace(DIALECTS[dialect].read_request(body), stream=neutral.stream) == neutral
+
+
+@pytest.mark.parametrize("spoken", [A, C, R, G])
+@pytest.mark.parametrize("wanted", [A, C, R, G])
+@given(neutral=requests())
+@settings(max_examples=25)
+def test_nothing_is_lost_on_the_way_through_another_dialect(spoken: Dialect, wanted: Dialect, neutral: Neutral) -> None:
+    body = DIALECTS[spoken].write_request(neutral, "m")
+    sent = converted(spoken, wanted, json.loads(json.dumps(body))).request
+    assert replace(DIALECTS[wanted].read_request(sent.body), stream=neutral.stream) == neutral
+
+
+CLAUDE = {
+    "model": "claude-sonnet-4-5",
+    "max_tokens": 32000,
+    "system": [
+        {"type": "text", "text": "You are Claude."},
+        {"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}},
+    ],
+    "messages": [
+        {"role": "user", "content": [{"type": "text", "text": "<hint>"}, {"type": "text", "text": "say hello"}]},
+        {
+            "role": "assistant",
+            "content": [
+                {"type": "thinking", "thinking": "hm", "signature": "c2ln"},
+                {"type": "tool_use", "id": "toolu_1", "name": "Write", "input": {"file_path": "a"}},
+                {"type": "tool_use", "id": "toolu_2", "name": "Write", "input": {}},
+            ],
+        },
+        {
+            "role": "user",
+            "content": [
+                {"type": "tool_result", "tool_use_id": "toolu_1", "content": "done"},
+                {"type": "tool_result", "tool_use_id": "toolu_2", "content": "no path", "is_error": True},
+            ],
+        },
+    ],
+    "tools": [{"name": "Write", "description": "Writes.", "input_schema": {"type": "object", "$schema": "x"}}],
+    "metadata": {"user_id": "u"},
+    "thinking": {"type": "enabled", "budget_tokens": 31999},
+    "context_management": {"edits": []},
+    "stream": True,
+}
+
+
+def test_claude_on_chat() -> None:
+    sent = converted(A, C, CLAUDE).request
+    assert sent.path == "/v1/chat/completions"
+    function = {"name": "Write", "description": "Writes.", "parameters": {"type": "object", "$schema": "x"}}
+    calls = [("toolu_1", '{"file_path":"a"}'), ("toolu_2", "{}")]
+    assert json.loads(sent.raw) == {
+        "model": "model-b",
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "max_tokens": 32000,
+        "messages": [
+            {"role": "system", "content": "You are Claude.\n\nBe brief."},
+            {"role": "user", "content": "<hint>\nsay hello"},
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [
+                    {"id": i, "type": "function", "function": {"name": "Write", "arguments": a}} for i, a in calls
+                ],
+            },
+            {"role": "tool", "tool_call_id": "toolu_1", "content": "done"},
+            {"role": "tool", "tool_call_id": "toolu_2", "content": "Error: no path"},
+        ],
+        "tools": [{"type": "function", "function": function}],
+    }
+
+
+def test_claude_on_gemini() -> None:
+    """The first call carries what Google wants of a call that another model made."""
+    sent = converted(A, G, CLAUDE).request
+    assert SPECS[G].upstream_path(sent, "model-b") == "/v1beta/models/model-b:streamGenerateContent?alt=sse"
+    assert sent.body["contents"][1:] == [
+        {
+            "role": "model",
+            "parts": [
+                {
+                    "functionCall": {"id": "toolu_1", "name": "Write", "args": {"file_path": "a"}},
+                    "thoughtSignature": "skip_thought_signature_validator",
+                },
+                {"functionCall": {"id": "toolu_2", "name": "Write", "args": {}}},
+            ],
+        },
+        {
+            "role": "user",
+            "parts": [
+                {"functionResponse": {"id": "toolu_1", "name": "Write", "response": {"output": "done"}}},
+                {"functionResponse": {"id": "toolu_2", "name": "Write", "response": {"error": "no path"}}},
+            ],
+        },
+    ]
+    declared = {"name": "Write", "description": "Writes.", "parametersJsonSchema": {"type": "object"}}
+    assert sent.body["tools"] == [{"functionDeclarations": [declared]}]
+
+
+CODEX = {
+    "model": "gpt-5.1-codex",
+    "input": [
+        {"type": "message", "role": "developer", "content": [{"type": "input_text", "text": "You are Codex."}]},
+        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "fix it"}]},
+        {"type": "reasoning", "summary": [], "encrypted_content": "gAAA"},
+        {"type": "function_call", "call_id": "call_1", "name": "exec", "arguments": '{"cmd":"ls"}'},
+        {"type": "custom_tool_call", "call_id": "call_2", "name": "apply_patch", "input": "*** Begin"},
+        {"type": "function_call", "call_id": "call_3", "namespace": "agents", "name": "spawn", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "call_1", "output": "a.txt"},
+        {"type": "custom_tool_call_output", "call_id": "call_2", "output": "ok"},
+        {"type": "function_call_output", "call_id": "call_3", "output": [{"type": "input_text", "text": "up"}]},
+        {"type": "message", "role": "developer", "content": [{"type": "input_text", "text": "Hurry."}]},
+    ],
+    "tools": [
+        {"type": "function", "name": "exec", "strict": False, "parameters": {"type": "object"}},
+        {"type": "custom", "name": "apply_patch", "description": "Patches.", "format": {"definition": "start: x"}},
+        {"type": "namespace", "name": "agents", "tools": [{"type": "function", "name": "spawn", "parameters": {}}]},
+    ],
+    "tool_choice": "auto",
+    "parallel_tool_calls": True,
+    "reasoning": {"summary": "auto"},
+    "store": False,
+    "include": ["reasoning.encrypted_content"],
+    "prompt_cache_key": "k",
+    "stream": True,
+}
+
+
+def test_codex_on_anthropic() -> None:
+    """The caches of the others fill unasked; this one is told what to keep. What is said in between stays in its place."""
+    body = converted(R, A, CODEX).request.body
+    assert body["max_tokens"] == 32000
+    assert body["system"] == [{"type": "text", "text": "You are Codex.", "cache_control": {"type": "ephemeral"}}]
+    assert [message["role"] for message in body["messages"]] == ["user", "assistant", "user"]
+    assert [(block["name"], block["input"]) for block in body["messages"][1]["content"]] == [
+        ("exec", {"cmd": "ls"}),
+        ("apply_patch", {"input": "*** Begin"}),
+        ("agents__spawn", {}),
+    ]
+    *results, last = body["messages"][2]["content"]
+    assert [block["tool_use_id"] for block in results] == ["call_1", "call_2", "call_3"]
+    assert last["text"] == "<system>\nHurry.\n</system>"
+    assert last["cache_control"] == {"type": "ephemeral"}
+    assert [tool["name"] for tool in body["tools"]] == ["exec", "apply_patch", "agents__spawn"]
+    assert body["tools"][1]["input_schema"]["required"] == ["input"]
+    assert "start: x" in body["tools"][1]["description"]
+
+
+GEMINI = {
+    "systemInstruction": {"parts": [{"text": "You are an agent."}], "role": "user"},
+    "contents": [
+        {"role": "user", "parts": [{"text": "say hello"}]},
+        {
+            "role": "model",
+            "parts": [
+                {"text": "hm", "thought": True},
+                {"functionCall": {"name": "ls", "args": {"n": 1}}, "thoughtSignature": "x"},
+                {"functionCall": {"name": "ls", "args": {"n": 2}}},
+            ],
+        },
+        {
+            "role": "user",
+            "parts": [
+                {"functionResponse": {"name": "ls", "response": {"output": "one"}}},
+                {"functionResponse": {"name": "ls", "response": {"error": "two"}}},
+            ],
+        },
+    ],
+    "tools": [
+        {
+            "functionDeclarations": [
+                {
+                    "name": "ls",
+                    "parameters": {"type": "OBJECT", "properties": {"n": {"type": "INTEGER", "nullable": True}}},
+                }
+            ]
+        }
+    ],
+    "generationConfig": {"temperature": 1, "topP": 0.95, "topK": 64, "thinkingConfig": {"thinkingBudget": 8192}},
+    "safetySettings": [{"category": "x"}],
+}
+
+
+def test_gemini_on_responses() -> None:
+    """Calls without ids get some: the same ones whenever the conversation is sent again."""
+    body = converted(G, R, GEMINI).request.body
+    assert body == {
+        "model": "model-b",
+        "instructions": "You are an agent.",
+        "input": [
+            {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "say hello"}]},
+            {"type": "function_call", "call_id": "call_1", "name": "ls", "arguments": '{"n":1}'},
+            {"type": "function_call", "call_id": "call_2", "name": "ls", "arguments": '{"n":2}'},
+            {"type": "function_call_output", "call_id": "call_1", "output": "one"},
+            {"type": "function_call_output", "call_id": "call_2", "output": "Error: two"},
+        ],
+        "tools": [
+            {
+                "type": "function",
+                "name": "ls",
+                "parameters": {"type": "object", "properties": {"n": {"type": ["integer", "null"]}}},
+                "strict": False,
+            }
+        ],
+        "store": False,
+        "stream": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("dialect", "body", "says"),
+    [
+        (A, {"tools": [SEARCH]}, "web_search_20250305"),
+        (A, {"mcp_servers": [{"url": "x"}]}, "mcp_servers"),
+        (
+            A,
+            {"messages": [{"role": "user", "content": [{"type": "document", "source": {"type": "base64"}}]}]},
+            "document",
+        ),
+        (A, {"messages": [{"role": "assistant", "content": "As I"}]}, "last word"),
+        (A, {"messages": [{"role": "user", "content": [{"type": "image", "source": {"type": "file"}}]}]}, "file"),
+        (C, {"n": 2}, "more than one answer"),
+        (C, {"logprobs": True}, "logprobs"),
+        (C, {"audio": {"voice": "x"}}, "audio"),
+        (C, {"web_search_options": {"a": 1}}, "web_search_options"),
+        (C, {"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}, "input_audio"),
+        (C, {"messages": [{"role": "user", "content": [{"type": "file"}]}]}, "file"),
+        (C, {"tools": [{"type": "custom", "custom": {}}]}, "custom"),
+        (C, {"tool_choice": {"type": "allowed_tools"}}, "allowed_tools"),
+        (R, {"previous_response_id": "resp_1"}, "previous_response_id"),
+        (R, {"background": True}, "background"),
+        (R, {"tools": [{"type": "web_search"}]}, "web_search"),
+        (R, {"tools": [{"type": "mcp"}]}, "mcp"),
+        (R, {"tool_choice": {"type": "file_search"}}, "file_search"),
+        (R, {"input": [{"type": "item_reference", "id": "x"}]}, "item_reference"),
+        (R, {"input": [{"type": "compaction", "encrypted_content": "x"}]}, "compaction"),
+        (R, {"input": [{"role": "user", "content": [{"type": "input_image", "file_id": "x"}]}]}, "input_image"),
+        (G, {"cachedContent": "cachedContents/1"}, "cachedContent"),
+        (G, {"cached_content": "cachedContents/1"}, "cachedContent"),
+        (G, {"tools": [{"googleSearch": {}}]}, "googleSearch"),
+        (G, {"generationConfig": {"candidateCount": 2}}, "candidateCount"),
+        (G, {"generationConfig": {"responseModalities": ["IMAGE"]}}, "responseModalities"),
+        (G, {"contents": [{"parts": [{"inlineData": {"mimeType": "audio/mp3", "data": "x"}}]}]}, "audio/mp3"),
+        (G, {"contents": [{"parts": [{"executableCode": {"code": "x"}}]}]}, "executableCode"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_only_one_vendor_has_cannot_be_carried(dialect: Dialect, body: dict[str, Any], says: str) -> None:
+    with pytest.raises(CannotCarry, match=says):
+        read(dialect, **body)
+
+
+@pytest.mark.parametrize(
+    ("spoken", "body", "wanted", "says"),
+    [
+        (C, {"stop": ["END"]}, R, "stop sequences"),
+        (A, {"stop_sequences": list("abcde")}, C, "5 stop sequences"),
+        (C, {"response_format": {"type": "json_object"}}, A, "without a schema"),
+        (
+            A,
+            {"tools": [{"name": "x"}], "tool_choice": {"type": "auto", "disable_parallel_tool_use": True}},
+            G,
+            "one tool",
+        ),
+    ],
+)
+def test_what_some_dialects_have_no_words_for(
+    spoken: Dialect, body: dict[str, Any], wanted: Dialect, says: str
+) -> None:
+    with pytest.raises(CannotCarry, match=says):
+        converted(spoken, wanted, PROMPT[spoken] | body)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "hint"),
+    [
+        (A, {"metadata": {"user_id": "u"}, "service_tier": "auto", "thinking": {"type": "enabled"}}),
+        (A, {"output_config": {"effort": "high"}, "context_management": {"edits": []}}),
+        (C, {"user": "u", "service_tier": "flex", "store": True, "metadata": {"a": "b"}, "seed": 1, "n": 1}),
+        (C, {"temperature": 1, "top_p": 1, "logprobs": False, "logit_bias": {}}),
+        (R, {"store": True, "include": ["reasoning.encrypted_content"], "truncation": "auto", "prompt_cache_key": "k"}),
+        (G, {"safetySettings": [], "generationConfig": {"temperature": 1.0, "topP": 0.95, "topK": 64, "seed": 1}}),
+        (G, {"generationConfig": {"thinkingConfig": {"thinkingBudget": 9}}, "labels": {"a": "b"}}),
+    ],
+)
+def test_what_only_tunes_is_dropped(dialect: Dialect, hint: dict[str, Any]) -> None:
+    assert read(dialect, **hint) == read(dialect)
+
+
+def test_temperature_and_top_p_exclude_each_other_at_anthropic() -> None:
+    body = converted(C, A, PROMPT[C] | {"temperature": 1.5, "top_p": 0.3}).request.body
+    assert (body["temperature"], "top_p" in body) == (1.0, False)
+    assert converted(C, A, PROMPT[C] | {"top_p": 0.3}).request.body["top_p"] == 0.3
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [("gpt-5", "max_completion_tokens"), ("openai/o3", "max_completion_tokens"), ("deepseek-chat", "max_tokens")],
+)
+def test_a_bound_has_the_name_that_the_model_knows(model: str, name: str) -> None:
+    assert converted(A, C, PROMPT[A] | {"max_tokens": 9}, model).request.body[name] == 9
+
+
+SCHEMA = {"type": "object", "properties": {"a": {"const": 1}}}
+
+
+@pytest.mark.parametrize(
+    ("dialect", "body"),
+    [
+        (A, {"output_config": {"format": {"type": "json_schema", "schema": SCHEMA}}}),
+        (C, {"response_format": {"type": "json_schema", "json_schema": {"schema": SCHEMA, "strict": True}}}),
+        (R, {"text": {"format": {"type": "json_schema", "name": "answer", "schema": SCHEMA, "strict": True}}}),
+        (G, {"generationConfig": {"responseMimeType": "application/json", "responseJsonSchema": SCHEMA}}),
+    ],
+)
+def test_an_answer_in_json_is_asked_for_in_every_dialect(dialect: Dialect, body: dict[str, Any]) -> None:
+    form = read(dialect, **body).format
+    assert form is not None
+    for wanted in (A, C, R, G):
+        sent = json.dumps(converted(dialect, wanted, PROMPT[dialect] | body).request.body)
+        assert json.dumps({"a": {"enum": [1]} if wanted is G else {"const": 1}}) in sent
+
+
+def test_odd_names_of_tools_are_fitted_and_remembered() -> None:
+    odd = "files.read/" + "x" * 90
+    neutral = read(A, tools=[{"name": odd}, {"name": "plain"}])
+    assert neutral.origins == {neutral.tools[0].name: Origin(odd)}
+    assert len(neutral.tools[0].name) <= 64
+    assert neutral.tools[1].name == "plain"
+
+
+def test_a_picture_in_a_result_is_shown_where_results_are_text() -> None:
+    shown = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}}
+    result = {"type": "tool_result", "tool_use_id": "t", "content": [shown]}
+    call = {"type": "tool_use", "id": "t", "name": "look", "input": {}}
+    messages = [
+        {"role": "user", "content": "x"},
+        {"role": "assistant", "content": [call]},
+        {"role": "user", "content": [result]},
+    ]
+    sent = converted(A, C, {"messages": messages}).request.body["messages"]
+    assert [message["role"] for message in sent] == ["user", "assistant", "tool", "user"]
+    assert sent[3]["content"] == [{"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}]
+
+
+def test_broken_arguments_of_a_model_stay_visible() -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "ls", "arguments": '{"path": "a'}}
+    messages = [{"role": "user", "content": "x"}, {"role": "assistant", "tool_calls": [call]}]
+    messages.append({"role": "tool", "tool_call_id": "c", "content": "bad JSON"})
+    block = converted(C, A, {"messages": messages}).request.body["messages"][1]["content"][0]
+    assert block["input"] == {"malformed": '{"path": "a'}
+
+
+def test_a_count_of_tokens_is_its_vendors_own() -> None:
+    request = asked(A, PROMPT[A], "/v1/messages/count_tokens")
+    with pytest.raises(CannotCarry, match="count of tokens"):
+        convert(request, A, C, "m", "req-1", 1)
+
+
+@pytest.mark.parametrize("dialect", [A, C, R, G])
+@given(body=st.dictionaries(st.sampled_from(("messages", "input", "contents", "tools", "system", "stop")), ANYTHING))
+def test_whatever_a_client_sends_it_is_carried_or_refused(dialect: Dialect, body: dict[str, Any]) -> None:
+    for wanted in (A, C, R, G):
+        with suppress(CannotCarry):
+            sent = converted(dialect, wanted, body).request
+            assert json.loads(sent.raw) == json.loads(json.dumps(sent.body))
+
+
+def test_results_without_a_known_call_are_kept() -> None:
+    neutral = read(C, messages=[{"role": "tool", "tool_call_id": "lost", "content": "x"}])
+    assert neutral.turns[0].parts == (ToolResult("lost", "", (Text("x"),)),)
