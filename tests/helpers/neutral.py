@@ -7,7 +7,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from droveway.api.enums import Dialect
 from droveway.core.completion import TokenBreakdown
+from droveway.dialects import SPECS, Request
+from droveway.dialects.conversion import DIALECTS, Conversion, convert
 from droveway.dialects.conversion.model import (
     Answered,
     Choice,
@@ -22,6 +25,15 @@ from droveway.dialects.conversion.model import (
     Turn,
     conversation,
 )
+
+A, C, R, G = Dialect.ANTHROPIC, Dialect.OPENAI_CHAT, Dialect.OPENAI_RESPONSES, Dialect.GEMINI
+PATHS = {A: "/v1/messages", C: "/v1/chat/completions", R: "/v1/responses", G: "/v1beta/models/m:generateContent"}
+PROMPT: dict[str, dict[str, Any]] = {
+    A: {"messages": [{"role": "user", "content": "hi"}]},
+    C: {"messages": [{"role": "user", "content": "hi"}]},
+    R: {"input": "hi"},
+    G: {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]},
+}
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1, max_size=12)
 NAMES = st.sampled_from(("write_file", "bash", "mcp__files__read"))
@@ -96,3 +108,15 @@ ANYTHING: st.SearchStrategy[Any] = st.recursive(
     max_leaves=20,
 )  # fmt: skip
 """JSON that looks a little like requests and answers."""
+
+
+def asked(dialect: Dialect, body: dict[str, Any], path: str = "") -> Request:
+    return SPECS[dialect].read_request(json.dumps(body).encode(), path or PATHS[dialect])
+
+
+def read(dialect: Dialect, **body: Any) -> Neutral:
+    return DIALECTS[dialect].read_request(PROMPT[dialect] | body)
+
+
+def converted(spoken: Dialect, wanted: Dialect, body: dict[str, Any], model: str = "model-b") -> Conversion:
+    return convert(asked(spoken, body), spoken, wanted, model, "req-1", 1)

@@ -61,7 +61,7 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One line of a route, with what the operator knows of it."""
+    """One line of a route, with what the operator knows of it. `agent`: the Agent it names; "" for the run's."""
 
     name: str
     provider: Key
@@ -73,6 +73,7 @@ class Candidate:
     succeeded: int = 0
     latency_ms: float | None = None
     timed_at: datetime | None = None
+    agent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ class Run:
 
     Attributes:
         attempt, candidate: the latest, as far as the operator has said.
+        agent: the Agent it names; a candidate's own comes first.
         leaves_limits: at a limit its requests may go to another candidate (`retry.onLimit: Reroute`).
         live: it is not over.
     """
@@ -102,8 +104,13 @@ class Run:
     route: str
     attempt: int = 0
     candidate: str = ""
+    agent: str = ""
     leaves_limits: bool = True
     live: bool = True
+
+    def agent_on(self, route: Route) -> str:
+        """The Agent that its attempt runs."""
+        return next((c.agent for c in route.candidates if c.agent and c.name == self.candidate), self.agent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +262,7 @@ def route_of(manifest: dict[str, Any]) -> Route:
                 known.telemetry.succeeded,
                 known.telemetry.average_latency_milliseconds,
                 known.telemetry.last_event_time,
+                line.agent_ref.name if line.agent_ref else "",
             )
         )
     rule = spec.circuit_breaker
@@ -282,6 +290,7 @@ def run_of(manifest: dict[str, Any]) -> Run:
         route=manifest["spec"]["routeRef"]["name"],
         attempt=status.get("attemptCount") or 0,
         candidate=(status.get("route") or {}).get("candidate", ""),
+        agent=(manifest["spec"].get("agentRef") or {}).get("name", ""),
         leaves_limits=(manifest["spec"].get("retry") or {}).get("onLimit", OnLimit.REROUTE) == OnLimit.REROUTE,
         live=not (status.get("completionTime") or meta.get("deletionTimestamp")),
     )

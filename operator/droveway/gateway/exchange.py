@@ -14,6 +14,7 @@ from droveway.gateway.config import Candidate, Provider
 from droveway.gateway.exhausted import exhausted
 from droveway.gateway.ledger import Account
 from droveway.gateway.passage import Passages
+from droveway.gateway.standing import Need
 
 _SHORT_LIMIT = timedelta(seconds=5)
 """What passes so soon is waited for, once, when no other candidate is left."""
@@ -28,6 +29,7 @@ class Exchange:
     def __init__(self, services: Services, asked: Asked, answering: Answering, account: Account) -> None:
         self._services, self._asked, self._answering, self._account = services, asked, answering, account
         self._passages = Passages(asked)
+        self._need = Need(asked.spec.dialect, asked.caller.run.agent_on(asked.route), self._passages.cannot)
         self._refusals: dict[str, Verdict] = {}
         self._waited = False
 
@@ -71,7 +73,7 @@ class Exchange:
     def _views(self, now: datetime) -> tuple[CandidateView, ...]:
         """The candidates that may serve this request: at a limit, a run that does not leave it has its own alone."""
         asked, run = self._asked, self._asked.caller.run
-        views = self._services.standing.views(asked.route, asked.spec.dialect, now, self._passages.cannot)
+        views = self._services.standing.views(asked.route, self._need, now)
         own = run.candidate or next(iter(self._refusals), "")
         refusal = self._refusals.get(own)
         limited = (refusal is not None and refusal.is_limit) or any(

@@ -33,7 +33,7 @@ def exhausted(candidates: Sequence[CandidateView], refusals: Mapping[str, Verdic
     told = [(c, _standing(c, refusals.get(c.name), now)) for c in candidates]
     hopeful = [verdict for _, verdict in told if verdict.kind not in _HOPELESS]
     reason = "; ".join(f"{c.name} ({c.provider}/{c.model}): {verdict.reason}" for c, verdict in told)
-    if told and all(verdict.kind is EndClass.REQUEST_REJECTED for _, verdict in told):
+    if not hopeful and any(verdict.kind is EndClass.REQUEST_REJECTED for _, verdict in told):
         return Verdict(EndClass.REQUEST_REJECTED, None, Scope.REQUEST, f"no candidate can serve this request: {reason}")
     if not hopeful:
         return Verdict(EndClass.AUTH_FAILED, None, Scope.REQUEST, f"no candidate can be used: {reason}")

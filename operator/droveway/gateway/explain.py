@@ -8,13 +8,13 @@ from droveway.api.enums import Dialect
 from droveway.core.ranking import CandidateView, Preference, Ranked
 from droveway.core.routing import Objection, choose
 from droveway.gateway.config import Route, Run
-from droveway.gateway.standing import Standing
+from droveway.gateway.standing import Need, Standing
 
 
 def explain(standing: Standing, route: Route, run: Run, now: datetime) -> dict[str, Any]:
     """The choice for a request of a run, in each dialect that a candidate speaks: ranking, numbers and rejections."""
     prefer = Preference(route.strategy, key=run.uid, sticky=run.candidate or None)
-    views = {dialect: standing.views(route, dialect, now) for dialect in Dialect}
+    views = {dialect: standing.views(route, Need(dialect, run.agent_on(route)), now) for dialect in Dialect}
     spoken = dict.fromkeys(view.dialect for view in next(iter(views.values())))
     return {
         "route": f"{route.key.namespace}/{route.key.name}",

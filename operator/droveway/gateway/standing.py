@@ -4,9 +4,8 @@ The gateway's own limits and breakers only ever add to the operator's word, they
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from types import MappingProxyType
 
 from droveway.api.enums import Access, CircuitName, Dialect, EndClass, Strategy
 from droveway.cluster.objects import Key
@@ -28,6 +27,21 @@ _REFUSED_FOR = timedelta(seconds=60)  # then a refused key is tried again: the v
 
 BreakerKey = tuple[Key, str]
 """A route and one of its candidates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a request asks of a candidate.
+
+    Attributes:
+        dialect: its own; a provider of another gets it converted.
+        agent: the Agent it comes from.
+        cannot: why it cannot be converted, by the dialects for which that is known.
+    """
+
+    dialect: Dialect
+    agent: str = ""
+    cannot: Mapping[Dialect, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +81,9 @@ class Standing:
             slots = self._slots[provider.key] = Slots(provider.max_in_flight)
         return slots
 
-    def views(
-        self, route: Route, dialect: Dialect, now: datetime, cannot: Mapping[Dialect, str] = MappingProxyType({})
-    ) -> tuple[CandidateView, ...]:
-        """The candidates of a route, with everything that speaks against each.
-
-        Args:
-            route: whose candidates.
-            dialect: of the request.
-            now: the moment.
-            cannot: why the request cannot be converted, by the dialects for which that is known.
-        """
-        return tuple(self._view(route, candidate, dialect, now, cannot) for candidate in route.candidates)
+    def views(self, route: Route, need: Need, now: datetime) -> tuple[CandidateView, ...]:
+        """The candidates of a route, with everything that speaks against each for a request."""
+        return tuple(self._view(route, candidate, need, now) for candidate in route.candidates)
 
     def enter(
         self, route: Route, candidate: Candidate, provider: Provider, now: datetime, *, waited: bool
@@ -88,7 +93,7 @@ class Standing:
         Returns:
             Why the candidate cannot be used any more, or None.
         """
-        view = self._view(route, candidate, provider.dialect, now, {}) if waited else None
+        view = self._view(route, candidate, Need(provider.dialect), now) if waited else None
         objection = first_objection(view, now) if view else None
         if view and objection and view.limited_until and view.limited_until > now:
             return Verdict(EndClass(view.limit_kind), view.limited_until, Scope.QUOTA_GROUP, objection.message)
@@ -167,14 +172,17 @@ class Standing:
             found = self._breakers[key] = CircuitBreaker(route.breaker)
         return found
 
-    def _view(
-        self, route: Route, candidate: Candidate, dialect: Dialect, now: datetime, cannot: Mapping[Dialect, str]
-    ) -> CandidateView:
+    def _view(self, route: Route, candidate: Candidate, need: Need, now: datetime) -> CandidateView:
         provider = self._config.snapshot.providers.get(candidate.provider)
         if provider is None:
             missing = ("ProviderNotFound", f"create ModelProvider {candidate.provider.name}")
             return CandidateView(
-                candidate.name, candidate.provider.name, candidate.model, dialect, Access.GATEWAY, not_ready=missing
+                candidate.name,
+                candidate.provider.name,
+                candidate.model,
+                need.dialect,
+                Access.GATEWAY,
+                not_ready=missing,
             )
         limit = self._limit(provider, candidate.model, now)
         breaker = self._breaker(route, candidate)
@@ -196,7 +204,7 @@ class Standing:
             circuit_allows=breaker.would_allow(now),
             circuit_until=breaker.open_until(now),
             not_ready=self._not_ready(provider, now),
-            unfit=_unfit(provider, cannot),
+            unfit=_unfit(candidate, provider, need),
             samples=candidate.samples if timed else 0,
             succeeded=candidate.succeeded if timed else 0,
             latency_ms=candidate.latency_ms if timed else None,
@@ -221,9 +229,11 @@ class Standing:
         return provider.not_ready
 
 
-def _unfit(provider: Provider, cannot: Mapping[Dialect, str]) -> tuple[str, str] | None:
+def _unfit(candidate: Candidate, provider: Provider, need: Need) -> tuple[str, str] | None:
     if provider.access is not Access.GATEWAY:
         return ("DirectAccess", "its login belongs to the official CLI; the gateway cannot use it")
-    if provider.dialect in cannot:
-        return (CANNOT_CONVERT, cannot[provider.dialect])
-    return None
+    if provider.dialect is need.dialect:
+        return None
+    if candidate.agent and candidate.agent != need.agent:
+        return ("OtherAgent", f"it is for agent {candidate.agent}; only a run can be moved to it, not a request")
+    return (CANNOT_CONVERT, need.cannot[provider.dialect]) if provider.dialect in need.cannot else None

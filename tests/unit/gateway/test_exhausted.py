@@ -7,7 +7,7 @@ import pytest
 from droveway.api.enums import Access, Dialect, EndClass
 from droveway.core.ranking import CandidateView
 from droveway.core.verdict import Verdict
-from droveway.gateway.exhausted import exhausted
+from droveway.gateway.exhausted import CANNOT_CONVERT, exhausted
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 SOON, LATER = NOW + timedelta(seconds=20), NOW + timedelta(hours=3)
@@ -21,6 +21,7 @@ SPENT = view("a", limited_until=LATER, limit_kind="SubscriptionLimit")
 THROTTLED = view("b", limited_until=SOON, limit_kind="RateLimited")
 OPEN = view("c", circuit_allows=False, circuit_until=SOON)
 KEYLESS = view("d", not_ready=("SecretNotFound", "create Secret k"))
+FOREIGN = view("f", unfit=(CANNOT_CONVERT, "web_search cannot be carried"))
 FREE = view("e")
 
 
@@ -36,6 +37,8 @@ FREE = view("e")
             [SPENT, KEYLESS], {}, EndClass.SUBSCRIPTION_LIMIT, LATER, id="who needs a person does not come back first"
         ),
         pytest.param([KEYLESS], {}, EndClass.AUTH_FAILED, None, id="only a person can help"),
+        pytest.param([FOREIGN, KEYLESS], {}, EndClass.REQUEST_REJECTED, None, id="nobody understands the request"),
+        pytest.param([FOREIGN, SPENT], {}, EndClass.SUBSCRIPTION_LIMIT, LATER, id="who understands it comes back"),
         pytest.param(
             [FREE],
             {"e": Verdict(EndClass.PROVIDER_OUTAGE)},

@@ -14,13 +14,14 @@ from droveway.core.limitbook import Limit, scope_of
 from droveway.core.ranking import CandidateView
 from droveway.core.utilization import Reading
 from droveway.core.verdict import Scope, Verdict
-from droveway.gateway.config import Candidate, Circuit, Config, Provider, Route, Snapshot
+from droveway.gateway.config import Candidate, Circuit, Config, Provider, Route, Run, Snapshot
 from droveway.gateway.ledger import Call
 from droveway.gateway.prices import PricedModel, Prices, Rates
-from droveway.gateway.standing import Standing
+from droveway.gateway.standing import Need, Standing
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+CLAUDE = Need(Dialect.ANTHROPIC, "claude")
 A = Candidate("a", Key("ns", "a"), "opus")
 SUCCESS, OUTAGE = Verdict(EndClass.SUCCEEDED), Verdict(EndClass.PROVIDER_OUTAGE)
 
@@ -52,8 +53,8 @@ class World:
         self.route = of or self.route
         self.config.swap(Snapshot.of([self.route], providers, []))
 
-    def view(self, name: str = "a", at: datetime = NOW, dialect: Dialect = Dialect.ANTHROPIC) -> CandidateView:
-        return next(v for v in self.standing.views(self.route, dialect, at) if v.name == name)
+    def view(self, name: str = "a", at: datetime = NOW, need: Need = CLAUDE) -> CandidateView:
+        return next(v for v in self.standing.views(self.route, need, at) if v.name == name)
 
     def ended(self, verdict: Verdict, started: datetime = NOW, at: datetime = NOW, candidate: Candidate = A) -> None:
         call = Call(candidate, self.config.snapshot.providers[candidate.provider], started, time.monotonic())
@@ -213,16 +214,31 @@ def test_a_refused_key_is_left_alone_for_a_minute_or_until_forgiven() -> None:
     assert world.view().not_ready is None
 
 
+CODEX = replace(A, agent="codex")
+
+
 @pytest.mark.parametrize(
-    ("facts", "dialect", "reason"),
+    ("facts", "candidate", "need", "reason"),
     [
-        pytest.param({"access": Access.DIRECT}, Dialect.ANTHROPIC, "DirectAccess", id="a login that is not ours"),
+        pytest.param({"access": Access.DIRECT}, A, CLAUDE, "DirectAccess", id="a login that is not ours"),
+        pytest.param({}, A, Need(Dialect.GEMINI), None, id="another dialect: the request is converted"),
+        pytest.param({}, A, Need(Dialect.GEMINI, cannot={Dialect.ANTHROPIC: "n"}), "CannotConvert", id="or cannot be"),
+        pytest.param({}, A, Need(Dialect.GEMINI, cannot={Dialect.OPENAI_CHAT: "n"}), None, id="not by a third"),
+        pytest.param({}, CODEX, Need(Dialect.GEMINI, "gemini"), "OtherAgent", id="for a run of another agent"),
+        pytest.param({}, CODEX, Need(Dialect.GEMINI, "codex"), None, id="for this very agent"),
+        pytest.param({}, CODEX, CLAUDE, None, id="nothing has to be converted"),
     ],
 )
-def test_unfit(facts: dict[str, Any], dialect: Dialect, reason: str) -> None:
-    unfit = World(provider(**facts)).view(dialect=dialect).unfit
-    assert unfit is not None
-    assert unfit[0] == reason
+def test_unfit(facts: dict[str, Any], candidate: Candidate, need: Need, reason: str | None) -> None:
+    unfit = World(provider(**facts), of=route(candidate)).view(need=need).unfit
+    assert (unfit[0] if unfit else None) == reason
+
+
+def test_a_request_comes_from_the_agent_of_its_candidate_else_of_its_run() -> None:
+    run = Run("uid", "ns", "run", "main", candidate="a", agent="claude")
+    assert run.agent_on(route(A)) == "claude"
+    assert run.agent_on(route(CODEX)) == "codex"
+    assert replace(run, candidate="b").agent_on(route(CODEX)) == "claude"
 
 
 def test_a_provider_that_does_not_exist_is_not_ready() -> None:

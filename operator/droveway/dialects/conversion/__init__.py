@@ -25,7 +25,7 @@ from droveway.dialects.conversion.coding import Decoder, Encoder, Translator
 from droveway.dialects.conversion.events import events_of
 from droveway.dialects.conversion.model import Answered, CannotCarry, Frame, Neutral
 
-__all__ = ["CannotCarry", "Conversion", "Translator", "convert"]
+__all__ = ["DIALECTS", "CannotCarry", "Conversion", "Translator", "convert"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class _Dialect:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-_DIALECTS: Mapping[Dialect, _Dialect] = {
+DIALECTS: Mapping[Dialect, _Dialect] = {
     Dialect.ANTHROPIC: _Dialect(
         ("/v1/messages", "/v1/messages"),
         anthropic_requests.read,
@@ -81,6 +81,7 @@ _DIALECTS: Mapping[Dialect, _Dialect] = {
         gemini_answers.GeminiEncoder,
     ),
 }
+"""Every dialect, by the name it has in a ModelProvider."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,7 @@ def convert(asked: Request, spoken: Dialect, wanted: Dialect, model: str, reques
     """
     if asked.operation is not Operation.GENERATE:
         raise CannotCarry("a count of tokens: only the vendor of the model can count them")
-    client, provider = _DIALECTS[spoken], _DIALECTS[wanted]
+    client, provider = DIALECTS[spoken], DIALECTS[wanted]
     neutral = replace(client.read_request(asked.body), stream=asked.stream)
     body = provider.write_request(neutral, model)
     path, _, query = provider.paths[asked.stream].partition("?")

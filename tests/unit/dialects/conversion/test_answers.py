@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from droveway.api.enums import Dialect
 from droveway.core.completion import TokenBreakdown
 from droveway.dialects import SPECS, StreamReader
-from droveway.dialects.conversion import _DIALECTS as DIALECTS
-from droveway.dialects.conversion import Conversion, convert
+from droveway.dialects.conversion import DIALECTS, Conversion, convert
 from droveway.dialects.conversion.coding import Translator
 from droveway.dialects.conversion.events import (
     CallDelta,
@@ -29,13 +28,11 @@ from droveway.dialects.conversion.events import (
 )
 from droveway.dialects.conversion.model import Answered, Frame, Origin, Reasoning, Stop, Text, ToolCall
 from helpers.mock_answers import ask
-from helpers.neutral import ANYTHING, answers, thinking
+from helpers.neutral import ANYTHING, PATHS, A, C, G, R, answers, thinking
 
-A, C, R, G = Dialect.ANTHROPIC, Dialect.OPENAI_CHAT, Dialect.OPENAI_RESPONSES, Dialect.GEMINI
 EVERY = pytest.mark.parametrize("dialect", [A, C, R, G])
 FRAME = Frame("req-1", "m1", 1)
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
-PATHS = {A: "/v1/messages", C: "/v1/chat/completions", R: "/v1/responses", G: "/v1beta/models/m:generateContent"}
 
 
 def written(dialect: Dialect, answer: Answered, frame: Frame = FRAME) -> bytes:
@@ -207,6 +204,7 @@ def test_an_array_is_answered_with_an_array() -> None:
 
 
 @EVERY
+@settings(max_examples=30)
 @given(events=st.lists(st.dictionaries(st.sampled_from(("type", "choices", "candidates", "delta", "item")), ANYTHING)))
 def test_whatever_a_provider_streams_it_never_raises(dialect: Dialect, events: list[dict[str, Any]]) -> None:
     stream = b"".join(b"data: %b\n\n" % json.dumps(event).encode() for event in events)
