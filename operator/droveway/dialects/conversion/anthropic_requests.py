@@ -39,6 +39,7 @@ _MOST_TOKENS = 32000  # this dialect must be told a bound; claude's own
 _CACHED = {"cache_control": {"type": "ephemeral"}}
 _CHOICES = {"auto": Choice("Auto"), "none": Choice("None"), "any": Choice("Required")}
 _WORDS = {choice.mode: word for word, choice in _CHOICES.items()}
+_BILLING = "x-anthropic-billing-header:"  # claude's word to its own vendor, and another one with each version
 _THOUGHTS = ("thinking", "redacted_thinking")
 
 
@@ -52,15 +53,14 @@ def read(body: dict[str, Any]) -> Neutral:
     names: dict[str, str] = {}
     turns = [_turn(message, names) for message in tables(body.get("messages"))]
     choice = table(body.get("tool_choice"))
-    parallel = choice.get("disable_parallel_tool_use")
     return Neutral(
         temperature=varied(body.get("temperature")),
         top_p=varied(body.get("top_p")),
         turns=conversation(turns),
-        system=tuple(part.text for part in _texts(body.get("system"))),
+        system=tuple(p.text for p in _texts(body.get("system")) if not p.text.startswith(_BILLING)),
         tools=tuple(map(_tool, tables(body.get("tools")))),
         choice=_choice(choice),
-        parallel=None if parallel is None else not parallel,
+        parallel=choice.get("disable_parallel_tool_use") is not True,
         max_tokens=whole(body.get("max_tokens")),
         top_k=whole(body.get("top_k")),
         stop=strings(body.get("stop_sequences")),
@@ -195,10 +195,10 @@ def _tool_block(tool: Tool) -> dict[str, Any]:
 
 
 def _choice_block(asked: Neutral) -> dict[str, Any] | None:
-    if not asked.tools or (asked.choice is None and asked.parallel is not False):
+    if not asked.tools or (asked.choice is None and asked.parallel):
         return None
     choice = asked.choice or Choice()
     block: dict[str, Any] = {"type": _WORDS.get(choice.mode, "tool"), **stated(name=choice.name)}
-    if asked.parallel is False and choice.mode != "None":
+    if not asked.parallel and choice.mode != "None":
         block["disable_parallel_tool_use"] = True
     return block

@@ -58,7 +58,6 @@ def read(body: dict[str, Any]) -> Neutral:
     messages, names = tables(body.get("messages")), dict[str, str]()
     first = list(takewhile(_instructs, messages))
     turns = [_turn(message, names) for message in dropwhile(_instructs, messages)]
-    parallel = body.get("parallel_tool_calls")
     return Neutral(
         temperature=varied(body.get("temperature")),
         top_p=varied(body.get("top_p")),
@@ -66,7 +65,7 @@ def read(body: dict[str, Any]) -> Neutral:
         system=tuple(_words(message) for message in first),
         tools=tuple(map(_tool, tables(body.get("tools")))),
         choice=read_choice(body.get("tool_choice"), table(table(body.get("tool_choice")).get("function"))),
-        parallel=parallel if isinstance(parallel, bool) else None,
+        parallel=body.get("parallel_tool_calls") is not False,
         max_tokens=whole(body.get("max_completion_tokens")) or whole(body.get("max_tokens")),
         stop=strings(body.get("stop")),
         format=_format(table(body.get("response_format"))),
@@ -95,7 +94,7 @@ def write(asked: Neutral, model: str) -> dict[str, Any]:
         **stated(
             tools=[_tool_object(tool) for tool in asked.tools],
             tool_choice=_choice_word(asked),
-            parallel_tool_calls=asked.parallel if asked.tools else None,
+            parallel_tool_calls=False if asked.tools and not asked.parallel else None,
             temperature=asked.temperature,
             top_p=asked.top_p,
             stop=list(asked.stop),

@@ -78,7 +78,7 @@ def write(asked: Neutral, model: str) -> dict[str, Any]:
         CannotCarry: this dialect has no words for it.
     """
     del model
-    if asked.parallel is False and asked.tools:
+    if asked.tools and not asked.parallel:
         raise CannotCarry("one tool at a time (parallel_tool_calls: false)")
     wanted = asked.format
     config = stated(

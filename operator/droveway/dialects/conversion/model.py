@@ -134,7 +134,7 @@ class Neutral:
     Attributes:
         system: instructions that stand before the conversation.
         choice: None: not stated.
-        parallel: whether several tools may be called at once; None: not stated.
+        parallel: several tools may be called at once.
         max_tokens: None: not stated.
         effort: how hard to think, in OpenAI's words; "" for not stated.
     """
@@ -143,7 +143,7 @@ class Neutral:
     system: tuple[str, ...] = ()
     tools: tuple[Tool, ...] = ()
     choice: Choice | None = None
-    parallel: bool | None = None
+    parallel: bool = True
     max_tokens: int | None = None
     temperature: float | None = None
     top_p: float | None = None

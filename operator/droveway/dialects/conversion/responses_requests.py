@@ -53,7 +53,7 @@ def read(body: dict[str, Any]) -> Neutral:
     items = [{"role": "user", "content": given}] if isinstance(given, str) else tables(given)
     items = [item for item in items if item.get("type") != "reasoning"]
     first, names = list(takewhile(_instructs, items)), dict[str, str]()
-    choice, parallel = body.get("tool_choice"), body.get("parallel_tool_calls")
+    choice = body.get("tool_choice")
     return Neutral(
         temperature=varied(body.get("temperature")),
         top_p=varied(body.get("top_p")),
@@ -61,7 +61,7 @@ def read(body: dict[str, Any]) -> Neutral:
         system=tuple(words for words in (text(body.get("instructions")), *map(_words, first)) if words),
         tools=tuple(tool for entry in tables(body.get("tools")) for tool in _tools(entry)),
         choice=read_choice(choice, table(choice) if table(choice).get("type") in ("function", "custom") else {}),
-        parallel=parallel if isinstance(parallel, bool) else None,
+        parallel=body.get("parallel_tool_calls") is not False,
         max_tokens=whole(body.get("max_output_tokens")),
         format=_format(table(table(body.get("text")).get("format"))),
         effort=text(table(body.get("reasoning")).get("effort")),
@@ -85,7 +85,7 @@ def write(asked: Neutral, model: str) -> dict[str, Any]:
             instructions="\n\n".join(asked.system),
             tools=[_tool_object(tool) for tool in asked.tools],
             tool_choice=_choice_word(asked),
-            parallel_tool_calls=asked.parallel if asked.tools else None,
+            parallel_tool_calls=False if asked.tools and not asked.parallel else None,
             max_output_tokens=asked.max_tokens and max(asked.max_tokens, _FEWEST_TOKENS),
             temperature=asked.temperature,
             top_p=asked.top_p,
