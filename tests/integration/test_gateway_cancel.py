@@ -42,6 +42,7 @@ async def half_a_body(talk: Talk) -> None:
     await asyncio.Event().wait()
 
 
+@pytest.mark.parametrize("dialect", ["Anthropic", "OpenAIChat"], ids=["as it is", "converted"])
 @pytest.mark.parametrize(
     ("script", "stream"),
     [
@@ -53,9 +54,9 @@ async def half_a_body(talk: Talk) -> None:
         pytest.param(half_a_body, False, id="not streamed, half the body there"),
     ],
 )
-async def test_the_upstream_call_is_aborted(tmp_path: Path, script: Script, stream: bool) -> None:
+async def test_the_upstream_call_is_aborted(tmp_path: Path, script: Script, stream: bool, dialect: str) -> None:
     async with scripted(script) as (url, upstream), serving(tmp_path, provider("a", url), route("a")) as gateway:
-        asking = asyncio.create_task(gateway.ask(stream=stream))
+        asking = asyncio.create_task(gateway.ask(dialect, stream=stream))
         await until(lambda: upstream.seen)
         await asyncio.sleep(0.1)
         asking.cancel()

@@ -21,6 +21,7 @@ from droveway.dialects.conversion.words import stated, tables
 from droveway.dialects.openai import buckets
 
 _STOPS = {
+    "": Stop.END,  # some imitations only send [DONE]
     "stop": Stop.END,
     "length": Stop.MAX_TOKENS,
     "tool_calls": Stop.TOOL_USE,

@@ -165,6 +165,12 @@ def test_parallel_calls_that_come_interleaved_leave_one_after_the_other() -> Non
     ]
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_usage_of_a_chat_stream_is_told_to_who_asked_for_it(wanted: bool) -> None:
+    answer = Answered("i", "m", (Text("a"),), Stop.END, TokenBreakdown(3, 1, 2))
+    assert (b'"usage"' in written(C, answer, replace(FRAME, wants_usage=wanted))) is wanted
+
+
 def test_calls_that_share_an_index_are_told_apart_by_id() -> None:
     """As Google's imitation of Chat sends them."""
     chunks = [
@@ -183,6 +189,7 @@ def test_calls_that_share_an_index_are_told_apart_by_id() -> None:
     [
         (A, b'data: {"type":"message_delta","delta":{"stop_reason":"new_reason"}}\n\n'),
         (C, b'data: {"choices":[{"delta":{},"finish_reason":"new_reason"}]}\n\n'),
+        (G, b'data: {"promptFeedback":{"blockReason":"SAFETY"}}\n\n'),
         (G, b'data: {"candidates":[{"finishReason":"MALFORMED_FUNCTION_CALL"}]}\n\n'),
     ],
 )

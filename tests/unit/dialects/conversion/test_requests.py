@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -261,3 +262,21 @@ def test_broken_arguments_of_a_model_stay_visible() -> None:
 def test_results_without_a_known_call_are_kept() -> None:
     neutral = read(C, messages=[{"role": "tool", "tool_call_id": "lost", "content": "x"}])
     assert neutral.turns[0].parts == (ToolResult("lost", "", (Text("x"),)),)
+
+
+SHOWN: dict[Dialect, dict[str, Any]] = {
+    A: {"type": "image", "source": {"type": "url", "url": "https://x.example/a.png"}},
+    C: {"type": "image_url", "image_url": {"url": "https://x.example/a.png"}},
+    R: {"type": "input_image", "image_url": "https://x.example/a.png"},
+    G: {"fileData": {"mimeType": "image/png", "fileUri": "https://x.example/a.png"}},
+}
+
+
+@pytest.mark.parametrize("spoken", list(SHOWN))
+@pytest.mark.parametrize("wanted", list(SHOWN))
+def test_a_picture_at_an_address_stays_there(spoken: Dialect, wanted: Dialect) -> None:
+    turn = {"role": "user", "parts" if spoken is G else "content": [SHOWN[spoken]]}
+    name = {G: "contents", R: "input"}.get(spoken, "messages")
+    sent = converted(spoken, wanted, {name: [turn]}).request.body
+    (told,) = sent[{G: "contents", R: "input"}.get(wanted, "messages")]
+    assert told["parts" if wanted is G else "content"] == [SHOWN[wanted]]
