@@ -23,9 +23,10 @@ def main(chosen: list[str]) -> int:
     modules = [name.removeprefix("core/") for name in chosen] or bench.modules()
     if unknown := set(modules) - set(bench.modules()):
         sys.exit(f"!! no such module: {', '.join(sorted(unknown))}")
-    bench.lay_out()
-    try_out(modules)
-    return judge([m for module in modules for m in bench.mutants(module)], whole=not chosen)
+    with bench.take():
+        bench.lay_out()
+        try_out(modules)
+        return judge([m for module in modules for m in bench.mutants(module)], whole=not chosen)
 
 
 def try_out(modules: list[str]) -> None:

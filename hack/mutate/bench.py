@@ -1,12 +1,14 @@
 """Where mutants are made and remembered: a copy of the code and its tests below the cache, with core broken in it."""
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
+import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from hack.mutate.mutants import Mutant, Outcome, mutate
 
@@ -15,6 +17,17 @@ BENCH = Path(os.environ["DROVEWAY_CACHE"]) / "mutation"
 _CORE = Path("operator/droveway/core")
 _TESTS = ("conftest.py", "helpers", "fixtures", "data", "unit/core")
 _COPIED = ("pyproject.toml", "operator", *(f"tests/{name}" for name in _TESTS))
+
+
+def take() -> TextIO:
+    """Makes the bench ours for as long as what is returned is open."""
+    BENCH.mkdir(parents=True, exist_ok=True)
+    lock = (BENCH / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit("!! another `make mutate` is at work; give this one a DROVEWAY_CACHE of its own, or wait")
+    return lock
 
 
 def lay_out() -> None:
