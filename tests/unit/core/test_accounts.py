@@ -328,3 +328,9 @@ def test_who_starts_first_after_a_limit_is_its_trial() -> None:
     assert found.start("a", "m", after(6))
     assert not found.awaits_trial("a", "m", after(7))
     assert found.recovering_until("a", "m", after(7)) == after(66)
+
+
+def test_a_call_that_outlasts_a_throttle_ends_the_row_of_them() -> None:
+    found = accounts(a={})
+    found.take([said(verdict(EndClass.RATE_LIMITED), 5), said(None, 6, started=4)], after(6))
+    assert found.pages(["a"], after(7))["team/a"].streak is None

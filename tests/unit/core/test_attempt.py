@@ -192,6 +192,14 @@ def test_a_pod_that_somebody_is_deleting_is_watched_until_it_is_gone() -> None:
             ended(143), AttemptFacts(), EndClass.STALLED, "no output", 143, id="the reason why it was ended stands"
         ),
         pytest.param(
+            ended(1, final=final(EndClass.AGENT_FAILED, error="interrupted")),
+            AttemptFacts(),
+            EndClass.STALLED,
+            "no output",
+            1,
+            id="whatever the agent made of it",
+        ),
+        pytest.param(
             ended(0, final=final(EndClass.SUCCEEDED)),
             AttemptFacts(),
             EndClass.SUCCEEDED,
