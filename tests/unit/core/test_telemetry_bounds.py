@@ -15,8 +15,8 @@ MOST = 8
 
 arrivals = st.lists(
     st.tuples(
-        st.integers(0, 9_000),  # milliseconds since the one before
-        st.integers(-500, 30_000),  # age on arrival
+        st.integers(0, 18).map(lambda n: 500 * n),  # milliseconds since the one before: often on a border
+        st.integers(-1, 60).map(lambda n: 500 * n),  # age on arrival
         st.sampled_from(["zai/a", "kimi/b"]),
         st.booleans(),
         st.none() | st.integers(1, 5_000),

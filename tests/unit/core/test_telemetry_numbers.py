@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from droveway.core.telemetry import TelemetryStore, TokenBreakdown
-from helpers.completions import HOUR, MODEL, NOW, done, failed, reborn, store_with
+from helpers.completions import HOUR, MODEL, NOW, SECOND, done, failed, reborn, store_with
 
 
 class TestNumbers:
@@ -79,6 +79,11 @@ class TestSessions:
             0,
             None,
         )
+
+    def test_r_t1_its_window_ends_exclusively_too(self) -> None:
+        store = store_with(done(NOW - HOUR + SECOND), done(NOW - 59.5 * SECOND), done())
+        for ahead, count in ((0, 3), (1 - 1e-6, 3), (1, 2), (3540.4, 2), (3540.5, 1), (3600, 0)):
+            assert store.session_usage("s", NOW + ahead * SECOND).totals.message_count == count
 
     def test_it_follows_the_window(self) -> None:
         store = store_with(done(NOW - timedelta(minutes=30)), done())

@@ -38,6 +38,19 @@ class TestRestarts:
         assert store.model_performance(MODEL, gone).samples == 0
         assert store.model_performance(MODEL, NOW).samples == 2
 
+    def test_r_t8_what_has_left_is_not_exported_again(self) -> None:
+        store = reborn(store_with(done(), done(NOW + 90 * SECOND), now=NOW + 90 * SECOND), NOW + 90 * SECOND)
+        (left,) = store.export_summary(NOW + HOUR).models[MODEL]
+        assert left.succeeded == 1
+        assert store.export_summary(NOW + HOUR + 90 * SECOND).models == {}
+
+    def test_an_import_after_what_came_before_was_given_up(self) -> None:
+        store = reborn(store_with(done()), NOW)
+        later = NOW + 5 * HOUR
+        store.record(done(later), later)
+        store.import_summary(store_with(done(later - 600 * SECOND), now=later).export_summary(later), later)
+        assert store.model_performance(MODEL, later).samples == 2
+
     def test_what_is_exported_later_is_what_is_left(self) -> None:
         store = store_with(done(NOW - 50 * SECOND), done(NOW - 10 * SECOND))
         assert store.export_summary(NOW).models[MODEL][0].succeeded == 2
