@@ -1,27 +1,18 @@
 """How candidates stand: one view for runs, one status for people."""
 
-from typing import Any
-
 import pytest
 
 from droveway.api.enums import Access, ConditionType, EndClass
-from droveway.api.v1alpha1 import ModelProvider, ModelRouteStatus
-from droveway.core.accounts import Accounts
 from droveway.core.completion import TokenBreakdown
 from droveway.core.conditions import find
-from droveway.core.events import Record
-from droveway.core.ledger import RouteLedger
-from droveway.core.ranking import CandidateView
-from droveway.core.route import candidate_views, next_change, notes, route_status, urgent
+from droveway.core.route import notes, urgent
 from droveway.core.utilization import Reading
+from helpers.seen import Seen, condition
 from helpers.told import (
-    GATEWAY,
     NOON,
-    UID,
     a_provider,
     a_route,
     after,
-    batch,
     completion,
     failure,
     outage,
@@ -31,42 +22,6 @@ from helpers.told import (
 
 B = {"candidate": "b", "provider": "openai", "model": "gpt"}
 WEEKLY = verdict(EndClass.SUBSCRIPTION_LIMIT, after(3600), "weekly limit reached")
-
-
-class Seen:
-    """A route, its providers, and what was told."""
-
-    def __init__(
-        self, *records: Record, at: float = 10, known: dict[str, ModelProvider] | None = None, **spec: Any
-    ) -> None:
-        self.route, self.providers, self.now = a_route(**spec), known if known is not None else providers(), after(at)
-        self.accounts = Accounts("team")
-        for provider in self.providers.values():
-            self.accounts.know(provider)
-        access = {name: p.spec.access for name, p in self.providers.items()}
-        self.ledger = RouteLedger(self.route.spec, access, NOON)
-        changes = self.ledger.apply(batch(*records, source=GATEWAY), self.now, lambda name, uid: uid == UID)
-        self.accounts.take(changes.signals, self.now)
-
-    def at(self, seconds: float) -> "Seen":
-        self.now = after(seconds)
-        return self
-
-    def views(self) -> dict[str, CandidateView]:
-        found = candidate_views(self.route, self.providers, self.accounts, self.ledger, self.now)
-        return {view.name: view for view in found}
-
-    def status(self) -> ModelRouteStatus:
-        return route_status(self.route, self.views().values(), self.ledger, self.now)
-
-    def wakes(self) -> Any:
-        return next_change(self.route, self.views().values(), self.status(), self.now)
-
-
-def condition(status: ModelRouteStatus, type_: ConditionType) -> tuple[str, str]:
-    found = find(status.conditions, type_)
-    assert found is not None
-    return found.status, found.reason
 
 
 def test_a_quiet_route_is_ready_and_knows_nothing() -> None:

@@ -114,7 +114,7 @@ def test_a_tie_is_one_with_the_best_that_may_be_taken() -> None:
 
 
 def test_small_prices_are_told_apart() -> None:
-    views = (candidate("dear", price=0.5), candidate("cheap", price=0.01))
+    views = (candidate("dear", price=0.2), candidate("cheap", price=0.01))
     assert order(*views, strategy=Strategy.LOWEST_COST) == ["cheap", "dear"]
 
 
