@@ -168,8 +168,9 @@ def test_why_a_pod_does_not_start(setup: dict[str, Any], sidecar: dict[str, Any]
         ({"status": "False", "reason": "Unschedulable", "message": "0/3 nodes are available"}, "Unschedulable"),
         ({"status": "False", "reason": "SchedulingGated"}, "SchedulingGated"),
         ({"status": "False"}, ""),
+        ({"status": "True", "reason": "Scheduled"}, ""),
     ],
-    ids=["scheduled", "no node takes it", "a gate holds it", "nobody says why"],
+    ids=["scheduled", "no node takes it", "a gate holds it", "nobody says why", "scheduled, for a reason"],
 )
 def test_why_no_node_takes_a_pod(scheduled: dict[str, str], waiting: str) -> None:
     view = pod_view(manifest({"phase": "Pending", "conditions": [{"type": "PodScheduled", **scheduled}]}))

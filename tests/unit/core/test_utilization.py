@@ -31,6 +31,7 @@ def book(*readings: Reading) -> UtilizationBook:
         ("5h", 1.37, 137),
         ("5h", None, None),
         ("5h", -0.1, None),
+        ("5h", 10.0, 1000),
         ("5h", 10.1, None),
         ("5h", float("nan"), None),
         ("5h", float("inf"), None),
@@ -72,6 +73,15 @@ def test_the_latest_reading_stands_whatever_the_order() -> None:
     assert not found.note("k", [told(used=30)], NOW + MINUTE)
 
 
+def test_of_two_readings_of_one_moment_the_second_stands() -> None:
+    assert [r.used_percent for r in book(told(used=50), told(used=60)).readings("k", NOW)] == [60]
+
+
+def test_what_is_over_hides_nothing_that_is_told_with_it() -> None:
+    fresh = told("7d", at=MINUTE)
+    assert UtilizationBook().note("k", [told(resets=-MINUTE), fresh], NOW + MINUTE) == [fresh]
+
+
 def test_a_reading_ends_with_its_window() -> None:
     found = book(told(resets=HOUR), told("7d", resets=None))
     assert [r.window for r in found.readings("k", NOW + HOUR - MINUTE)] == ["5h", "7d"]
@@ -90,12 +100,21 @@ def test_a_window_that_began_anew_is_news() -> None:
     [
         (told(at=MINUTE), False),
         (told(resets=HOUR + MINUTE / 2, at=MINUTE), False),
+        (told(resets=HOUR + MINUTE, at=MINUTE), True),
         (told(resets=2 * HOUR, at=MINUTE), True),
         (told(resets=None, at=MINUTE), True),
         (told(used=41, at=MINUTE), True),
         (told("7d", at=MINUTE), True),
     ],
-    ids=["the same", "a reset that jitters", "another reset", "no reset any more", "more used", "another window"],
+    ids=[
+        "the same",
+        "a reset that jitters",
+        "a reset a minute later",
+        "another reset",
+        "no reset any more",
+        "more used",
+        "another window",
+    ],
 )
 def test_only_news_is_told(next_one: Reading, news: bool) -> None:
     assert bool(book(told()).note("k", [next_one], NOW + MINUTE)) is news
@@ -136,6 +155,7 @@ def test_a_page_stays_small_and_goes_with_its_account() -> None:
         pytest.param("5h", 0, HOUR, None, id="nothing used"),
         pytest.param("5h", 50, None, None, id="no reset"),
         pytest.param("5h", 9, 5 * HOUR - 10 * MINUTE, None, id="it has only just begun"),
+        pytest.param("5h", 10, 5 * HOUR - 15 * MINUTE, 135 * MINUTE, id="a twentieth of it has passed"),
         pytest.param("month", 50, HOUR, None, id="of unknown length"),
     ],
 )
