@@ -6,6 +6,7 @@ import pytest
 
 from droveway.api.enums import EndClass
 from droveway.core.limitbook import Limit, LimitBook, Streak, scope_of
+from droveway.core.resets import LONGEST
 from droveway.core.verdict import Scope, Verdict
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -216,3 +217,57 @@ def test_the_book_stays_small() -> None:
         at = NOW + timedelta(days=day)
         book.set(f"k{day}", spent(), at, at)
     assert sum(book.until(f"k{day}", NOW) is not None for day in range(100)) < 10
+
+
+def test_a_throttle_that_ends_with_a_spent_quota_does_not_rename_it() -> None:
+    book = LimitBook()
+    book.set("k", spent(until=NOW + HOUR), NOW, NOW)
+    assert not book.set("k", spent(RATE, NOW + HOUR), NOW + SECOND, NOW + SECOND)
+    assert book.find("k", NOW) == Limit(SUBSCRIPTION, NOW + SECOND, NOW + HOUR, Scope.QUOTA_GROUP, "", "spent")
+
+
+def test_a_limit_that_ends_now_has_no_say_in_the_next_one() -> None:
+    book = LimitBook()
+    book.set("k", spent(until=NOW + HOUR), NOW, NOW)
+    assert book.set("k", spent(until=NOW + 2 * HOUR), NOW - SECOND, NOW + HOUR)
+    assert [limit.set_at for limit in book.all_of("k")] == [NOW - SECOND]
+
+
+@pytest.mark.parametrize("scope", [Scope.PROVIDER, Scope.REQUEST, Scope.QUOTA_GROUP])
+def test_what_is_not_one_models_is_the_whole_groups(scope: Scope) -> None:
+    book = LimitBook()
+    book.set("k", spent(until=NOW + HOUR, scope=scope), NOW, NOW, "m")
+    assert [limit.scope for limit in book.all_of("k")] == [Scope.QUOTA_GROUP]
+
+
+def test_of_what_is_over_the_last_to_end_has_to_be_proven() -> None:
+    book = LimitBook()
+    book.set("k", spent(until=NOW + HOUR), NOW, NOW, "m")
+    book.set("k", spent(RATE, NOW + 2 * HOUR, Scope.MODEL), NOW, NOW, "m")
+    found = book.unproven("k", NOW + 3 * HOUR, "m")
+    assert found
+    assert found[1].until == NOW + 2 * HOUR
+
+
+def test_an_account_that_is_gone_leaves_no_row_of_throttles() -> None:
+    book = LimitBook()
+    book.set("k", spent(RATE), NOW, NOW)
+    book.forget("k")
+    assert not book
+
+
+def test_a_row_of_throttles_that_is_as_new_stands() -> None:
+    book = LimitBook()
+    for row in (Streak(2, NOW), Streak(5, NOW), Streak(1, NOW - SECOND)):
+        book.restore_streak("k", row)
+    assert book.streaks["k"] == Streak(2, NOW)
+    book.restore_streak("k", Streak(3, NOW + SECOND))
+    assert book.streaks["k"] == Streak(3, NOW + SECOND)
+
+
+@pytest.mark.parametrize(("after", "kept"), [(timedelta(), 1), (SECOND, 0)], ids=["to the last moment", "no longer"])
+def test_what_is_long_over_is_dropped_and_nothing_else(after: timedelta, kept: int) -> None:
+    book, later = LimitBook(), NOW + HOUR + LONGEST + after
+    book.set("old", spent(until=NOW + HOUR), NOW, NOW)
+    book.set("new", spent(until=later + HOUR), later, later)
+    assert (len(book.all_of("old")), book.until("new", later)) == (kept, later + HOUR)
