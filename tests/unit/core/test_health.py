@@ -203,7 +203,9 @@ class TestBreaker:
         assert breaker.state(NOW + COOLDOWN) is HALF_OPEN
 
     def test_r_c24_a_restart_admits_no_second_probe(self) -> None:
+        assert CircuitBreaker().to_status()["state"] == "closed"
         breaker = opened()
+        assert breaker.to_status()["state"] == "open"
         breaker.should_allow(NOW + COOLDOWN)
         assert breaker.to_status()["state"] == "half_open"
         again = restarted(breaker)

@@ -97,6 +97,8 @@ class TestTheWindow:
         assert found.last_event_at == NOW
         assert not found.is_stale(timedelta(minutes=10), NOW)
         assert store.clock_clamped_total == 1
+        store.record_batch([done(), done(NOW + SECOND)], NOW)
+        assert store.clock_clamped_total == 2
 
     def test_r_t2_a_clock_that_is_set_back_drops_nothing_and_makes_no_negative_age(self) -> None:
         store = store_with(done())
@@ -135,7 +137,8 @@ class TestTheWindow:
 
     def test_throughput_is_over_the_whole_window(self) -> None:
         store = store_with(*(done() for _ in range(36)), failed(None))
-        assert store.model_performance(MODEL, NOW).throughput == 0.01
+        found = store.model_performance(MODEL, NOW)
+        assert (found.window_secs, found.throughput) == (3600, 0.01)
 
     def test_a_time_without_a_zone_is_refused(self) -> None:
         store, naive = store_with(done()), NOW.replace(tzinfo=None)

@@ -109,6 +109,8 @@ class TestLimits:
         store = TelemetryStore(HOUR)
         store.record_limit("zai/a", Verdict(EndClass.SUBSCRIPTION_LIMIT, scope=Scope.MODEL), NOW)
         assert store.limited_until("zai/b", NOW) is None
+        assert [p.subscription_limit_reached for p in store.all_model_performances(NOW)] == [True]
+        assert not store.model_performance("zai/b", NOW).subscription_limit_reached
         store.record(done(NOW + SECOND, model="zai/b"), NOW + SECOND)
         assert store.limited_until("zai/a", NOW + SECOND)
         store.record(done(NOW + SECOND, model="zai/a"), NOW + SECOND)
@@ -126,6 +128,14 @@ class TestLimits:
         store.record(done(at), at + SECOND)
         store.record(failed("rate limit exceeded", at + SECOND), at + SECOND)
         assert store.limited_until(MODEL, at + SECOND) == at + 61 * SECOND
+
+    def test_r_c14_so_does_a_success_that_was_in_flight(self) -> None:
+        store = store_with(failed("rate limit exceeded"))
+        store.record(done(NOW + SECOND, latency_ms=5_000), NOW + SECOND)
+        assert store.limited_until(MODEL, NOW + SECOND) == NOW + 60 * SECOND
+        later = NOW + 60 * SECOND
+        store.record(failed("rate limit exceeded", later), later)
+        assert store.limited_until(MODEL, later) == later + 60 * SECOND
 
     def test_a_limit_ends_exclusively(self) -> None:
         store = store_with(failed("usage limit reached"))

@@ -13,7 +13,8 @@ from helpers.completions import HOUR, MODEL, NOW, SECOND, done, failed, reborn, 
 class TestNumbers:
     @pytest.mark.parametrize("latency", [None, 0, -5, math.nan, math.inf, -math.inf])
     def test_r_t11_unknown_latency_is_no_sample(self, latency: float | None) -> None:
-        store = store_with(done(latency_ms=latency))
+        store = store_with(done(latency_ms=latency), done(latency_ms=latency))
+        assert store.latency_rejected_total == (0 if latency in (None, 0) else 2)
         assert store.model_performance(MODEL, NOW).avg_latency_ms is None
         store.record(done(latency_ms=40), NOW)
         assert store.model_performance(MODEL, NOW).avg_latency_ms == 40
@@ -30,6 +31,8 @@ class TestNumbers:
         known = None if rejected or cost is None else cost
         assert store.session_usage("s", NOW).totals.cost_usd == known
         assert store.cost_rejected_total == rejected
+        store.record(done(cost_usd=cost), NOW)
+        assert store.cost_rejected_total == 2 * rejected
 
     def test_r_t12_unknown_is_not_free(self) -> None:
         used = store_with(done(cost_usd=0.1), done(cost_usd=None), done(cost_usd=0.2)).session_usage("s", NOW)

@@ -117,6 +117,22 @@ class TestRestarts:
         assert reborn(store, NOW).model_performance(MODEL, NOW).samples == 1
 
 
+class TestOurFormat:
+    @pytest.mark.parametrize(
+        "window", [HOUR, timedelta(), timedelta(microseconds=7), timedelta(days=604_800), timedelta.max]
+    )
+    def test_what_is_read_is_what_was_written(self, window: timedelta) -> None:
+        store = store_with(
+            done(cost_usd=0.5, latency_ms=3), failed("usage limit reached"), failed("429 Too Many Requests")
+        )
+        written = replace(store.export_summary(NOW), window=window)
+        assert TelemetrySummary.from_json(written.to_json()) == written
+
+    def test_it_says_what_it_is_without_a_blank(self) -> None:
+        written = TelemetryStore(HOUR).export_summary(NOW).to_json()
+        assert written.startswith(b'{"schema_version":1,"id":"telemetry_summary","window_secs":3600.0,')
+
+
 class TestForeignData:
     def test_r_c12_the_references_summary(self) -> None:
         store = TelemetryStore(HOUR)
@@ -125,6 +141,28 @@ class TestForeignData:
         found = store.model_performance(MODEL, NOW)
         assert (found.successful_completions, found.failed_completions, found.avg_latency_ms) == (5, 1, 120.5)
         assert found.last_event_at == NOW
+
+    @pytest.mark.parametrize(
+        ("changes", "counts", "latency"),
+        [
+            ({"avg_latency_ms": 0.0}, (5, 1), None),
+            ({"avg_latency_ms": None}, (5, 1), None),
+            ({"avg_latency_ms": 0.5}, (5, 1), 0.5),
+            ({"successful_completions": 1, "failed_completions": 1}, (1, 1), 120.5),
+            ({"successful_completions": 1, "failed_completions": 0}, (1, 0), 120.5),
+            ({"successful_completions": 0}, (0, 1), None),
+            ({"successful_completions": 0, "failed_completions": 0}, (0, 0), None),
+        ],
+        ids=str,
+    )
+    def test_r_t8_the_references_numbers(
+        self, changes: dict[str, Any], counts: tuple[int, int], latency: float | None
+    ) -> None:
+        store = TelemetryStore(HOUR)
+        store.import_summary(reference_summary(**changes), NOW)
+        found = store.model_performance(MODEL, NOW)
+        assert (found.successful_completions, found.failed_completions) == counts
+        assert found.avg_latency_ms == latency
 
     @pytest.mark.parametrize(
         ("changes", "until"),
@@ -141,6 +179,7 @@ class TestForeignData:
         store = TelemetryStore(HOUR)
         store.import_summary(reference_summary(**changes), NOW)
         assert store.limited_until(MODEL, NOW) == until
+        assert store.known_models(NOW) == [MODEL]
         if until:
             assert reborn(store, NOW).limited_until(MODEL, NOW) == until
 
@@ -166,6 +205,9 @@ class TestForeignData:
             b'{"model_performances":[],"window_secs":1e400,"exported_at":"2026-01-01T00:00:00Z"}',
             b'{"model_performances":[],"window_secs":1,"exported_at":"2026-01-01T00:00:00"}',
             b'{"model_performances":[],"window_secs":1,"exported_at":5}',
+            b'{"model_performances":[],"window_secs":1,"exported_at":"2026-01-01T00:00:00Z","x":NaN}',
+            b'{"model_performances":[],"window_secs":true,"exported_at":"2026-01-01T00:00:00Z"}',
+            b'{"model_performances":[],"window_secs":-1,"exported_at":"2026-01-01T00:00:00Z"}',
             b"1" * 5_000,
         ],
         ids=lambda data: data[:24].decode("latin-1"),
@@ -185,6 +227,8 @@ class TestForeignData:
             {"latency_ns": "1"},
             {"timed": -1},
             {"timed": 2},
+            {"succeeded": 2**32 + 1},
+            {"failed": 2**32 + 1},
             {"priced": 2},
             {"cost": 2**130},
             {"tokens": TokenBreakdown(total=-1)},
@@ -204,6 +248,13 @@ class TestForeignData:
         assert TelemetrySummary.from_json(whole).models
         with pytest.raises(ValueError, match="a newer release may have written it"):
             TelemetrySummary.from_json(other)
+
+    @pytest.mark.parametrize("tokens", [[0] * 5, [0] * 7, "000000", None], ids=str)
+    def test_r_c12_so_are_their_tokens(self, tokens: object) -> None:
+        whole = json.loads(store_with(done()).export_summary(NOW).to_json())
+        whole["models"][MODEL][0][7] = tokens
+        with pytest.raises(ValueError, match=r"."):
+            TelemetrySummary.from_json(json.dumps(whole))
 
     @pytest.mark.parametrize("kind", ["ProviderOutage", "Succeeded", "x", 1, None])
     def test_r_c12_so_are_limits(self, kind: object) -> None:
