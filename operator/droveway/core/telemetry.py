@@ -248,12 +248,8 @@ class TelemetryStore:
         return verdict is not None and self._book.set(self._key(model), verdict, at, now, model)
 
     def _note_success(self, event: CompletionEvent, at: datetime) -> None:
-        latency = event.latency_ms
-        took = (
-            timedelta(milliseconds=latency)
-            if latency is not None and 0 < latency < _LONGEST_LATENCY_MS
-            else timedelta()
-        )
+        latency = event.latency_ms or 0
+        took = timedelta(milliseconds=latency) if 0 < latency < _LONGEST_LATENCY_MS else timedelta()
         self._book.succeeded(self._key(event.model), at - took, event.model, at)
 
     def _inherit(self, inherited: InheritedLimit, exported_at: datetime, now: datetime) -> None:
