@@ -156,10 +156,18 @@ def test_the_last_message_of_gemini_is_the_result() -> None:
 @pytest.mark.parametrize(
     ("exit_code", "end"),
     [
-        (173, EndClass.RATE_LIMITED),
         (144, EndClass.REQUEST_REJECTED),
         (145, EndClass.AUTH_FAILED),
+        (147, EndClass.AUTH_FAILED),
+        (148, EndClass.REQUEST_REJECTED),
+        (152, EndClass.PROVIDER_OUTAGE),  # 408, and no signal 24
+        (157, EndClass.REQUEST_REJECTED),
+        (173, EndClass.RATE_LIMITED),
+        (244, EndClass.PROVIDER_OUTAGE),
+        (246, EndClass.PROVIDER_OUTAGE),
         (247, EndClass.PROVIDER_OUTAGE),
+        (248, EndClass.PROVIDER_OUTAGE),
+        (139, EndClass.UNKNOWN),
         (2, EndClass.AGENT_FAILED),
     ],
 )
