@@ -5,7 +5,7 @@ import pytest
 from droveway.api.enums import EndClass
 from droveway.core.signatures import SEARCHED, compiled, spent_by
 
-SAYS = compiled(["weekly cap", r"plan \d+ is used up"])
+SAYS = ("weekly cap", r"plan \d+ is used up")
 
 
 @pytest.mark.parametrize(
@@ -20,15 +20,16 @@ SAYS = compiled(["weekly cap", r"plan \d+ is used up"])
     ],
 )
 def test_a_match_is_a_subscription_limit_of_the_quota_group(text: str, found: bool) -> None:
-    verdict = spent_by(SAYS, EndClass.REQUEST_REJECTED, text)
+    verdict = spent_by(compiled(SAYS), EndClass.REQUEST_REJECTED, text)
     assert (verdict is not None) is found
     if verdict:
         assert (verdict.kind, verdict.scope, verdict.until) == ("SubscriptionLimit", "QuotaGroup", None)
+        assert verdict.reason == "matches spec.limits.signatures"
 
 
 @pytest.mark.parametrize("kind", EndClass)
 def test_r_l2_only_what_nothing_structured_explains_is_read_again(kind: EndClass) -> None:
-    found = spent_by(SAYS, kind, "weekly cap") is not None
+    found = spent_by(compiled(SAYS), kind, "weekly cap") is not None
     assert found is (kind in {EndClass.REQUEST_REJECTED, EndClass.AGENT_FAILED})
 
 
