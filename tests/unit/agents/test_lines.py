@@ -136,6 +136,22 @@ def test_a_huge_line_is_cut_and_counted_and_the_next_one_read() -> None:
     assert parser.lines.cut_total == 1
 
 
+def test_a_long_line_that_is_no_text_is_cut_too() -> None:
+    """R-P2, R-P3."""
+    parser = parser_of("claude")
+
+    assert parser.feed("{" + "\udcff" * (LINE_LIMIT - 1), AT) == []  # each stands for one byte
+    assert parser.lines.cut_total == 0
+    assert parser.feed("{" + "\udcff" * LINE_LIMIT, AT) == []
+    assert parser.lines.cut_total == 1
+
+
+@pytest.mark.parametrize("control", ["\t", "\x00", "\x07", "\x7f", "\u2028"])
+def test_control_characters_in_a_text_break_nothing(control: str) -> None:
+    """R-P1: some CLIs copy a tool's output as it is."""
+    assert play("claude", RESULT.replace("done", f"do{control}ne"))[0].result == f"do{control}ne"
+
+
 def test_parts_beyond_a_mebibyte_are_cut_as_one_line() -> None:
     """R-P2, R-P6."""
     parser = parser_of("claude")
