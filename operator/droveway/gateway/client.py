@@ -10,6 +10,8 @@ from droveway.dialects import DialectSpec, Reply, Request
 from droveway.gateway.config import Route
 from droveway.gateway.identity import Caller
 
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 _LAST_WORD_SECONDS = 5.0
 

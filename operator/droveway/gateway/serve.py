@@ -19,6 +19,7 @@ from droveway.gateway.config import Config, Snapshot
 from droveway.gateway.credentials import Credentials
 from droveway.gateway.files import Folder
 from droveway.gateway.identity import Doorkeeper
+from droveway.gateway.intake import Intake
 from droveway.gateway.ledger import Ledger
 from droveway.gateway.metrics import GatewayMetrics
 from droveway.gateway.prices import PricedModel, Prices
@@ -124,7 +125,8 @@ class Gateway:
             standing, credentials, upstream, Ledger(self.metrics, reporter), self.metrics, settings.queue_seconds
         )
         doorkeeper = Doorkeeper(masters, self.config.find_run)
-        return App(self.config, doorkeeper, services, reporter.source, settings.max_body_bytes), reporter
+        intake = Intake(self.config, doorkeeper, standing.route, reporter.source, settings.max_body_bytes)
+        return App(self.config, intake, services), reporter
 
     def _learn_prices(self, snapshot: Snapshot) -> None:
         known = [
@@ -183,8 +185,8 @@ class Gateway:
         log.info("draining for at most %g s", self.settings.drain_seconds)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.drain_seconds):
-                await app.idle.wait()
-        await app.stop("the gateway is restarting; send the request again")
+                await app.under_way.idle.wait()
+        await app.under_way.stop("the gateway is restarting; send the request again")
         await serving
 
 

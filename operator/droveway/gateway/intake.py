@@ -1,0 +1,101 @@
+"""What comes in: the body of a request, who sent it, and on which route."""
+
+import itertools
+import re
+from collections.abc import Callable
+
+from droveway.dialects import DialectSpec, client_key
+from droveway.gateway.client import Asked, Headers, Receive, Scope
+from droveway.gateway.config import Config, Route, Run
+from droveway.gateway.identity import Caller, Doorkeeper
+
+_SESSION_HEADERS = (b"x-claude-code-session-id", b"session-id", b"x-session-id")
+_KEY_PARAMETER = re.compile(r"(?:^|&)key=[^&]*")
+
+
+class AgentGone(Exception):  # noqa: N818 - says what happened
+    """The agent hung up."""
+
+
+class TooLong(Exception):  # noqa: N818 - says what happened
+    """The body is longer than we take."""
+
+
+class NotServed(Exception):  # noqa: N818 - says what happened
+    """It cannot be served now."""
+
+
+class Intake:
+    """The way in.
+
+    Args:
+        config: what is served.
+        doorkeeper: whom it is served to.
+        route_of: the route of a run.
+        boot: names this process; request ids begin with it.
+        max_body_bytes: a longer request is refused.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        doorkeeper: Doorkeeper,
+        route_of: Callable[[Run], Route | None],
+        boot: str,
+        max_body_bytes: int,
+    ) -> None:
+        self._config, self._doorkeeper, self._route_of = config, doorkeeper, route_of
+        self._boot, self.max_body_bytes = boot, max_body_bytes
+        self._numbers = itertools.count(1)
+
+    async def body(self, headers: Headers, receive: Receive) -> bytes:
+        """The whole body.
+
+        Raises:
+            AgentGone: the client hung up meanwhile.
+            TooLong: it is longer than we take.
+        """
+        length = next((value for name, value in headers if name == b"content-length"), b"0")
+        if length.isdigit() and int(length) > self.max_body_bytes:
+            raise TooLong
+        pieces, size, more = [], 0, True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise AgentGone
+            pieces.append(message["body"])
+            size += len(pieces[-1])
+            if size > self.max_body_bytes:
+                raise TooLong
+            more = message["more_body"]
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def asked(self, spec: DialectSpec, scope: Scope, body: bytes) -> Asked:
+        """What is asked, by whom.
+
+        Raises:
+            BadRequest: the body is not a request of this dialect.
+            NotAllowed: the key opens nothing.
+            NotServed: the route is not here, or not yet.
+        """
+        headers, query = scope["headers"], scope["query_string"].decode("latin-1")
+        caller, route = self.admit(headers, query)
+        request = spec.read_request(body, scope["path"], _KEY_PARAMETER.sub("", query).lstrip("&"))
+        session = next((value.decode("latin-1") for name, value in headers if name in _SESSION_HEADERS), "")
+        return Asked(f"{self._boot[:8]}-{next(self._numbers)}", caller, spec, request, headers, route, session[:256])
+
+    def admit(self, headers: Headers, query: str) -> tuple[Caller, Route]:
+        """Who asks, and on which route.
+
+        Raises:
+            NotAllowed: the key opens nothing.
+            NotServed: the route is not here, or not yet.
+        """
+        if not self._config.synced:
+            raise NotServed("the gateway has just started and does not know its routes yet; try again")
+        caller = self._doorkeeper.admit(client_key(headers, query))
+        run = caller.run
+        route = self._route_of(run)
+        if route is None:
+            raise NotServed(f"ModelRoute {run.namespace}/{run.route} of run {run.name} does not exist; create it")
+        return caller, route

@@ -1,0 +1,108 @@
+"""One request from its admission to its account: what serves it, and what may end it from outside."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from droveway.api.enums import EndClass
+from droveway.gateway.attempt import Services
+from droveway.gateway.client import AgentStalled, Answering, Asked, Receive
+from droveway.gateway.exchange import Exchange
+from droveway.gateway.ledger import Account
+
+log = logging.getLogger(__name__)
+
+
+async def serve(services: Services, asked: Asked, answering: Answering, account: Account) -> EndClass:
+    """Everything that stands between a request and its candidates, in order, and then the candidates."""
+    return await Exchange(services, asked, answering, account).serve()
+
+
+class Serving:
+    """One exchange under way."""
+
+    def __init__(self, services: Services, asked: Asked, answering: Answering, account: Account) -> None:
+        self._services, self._asked, self._answering, self._account = services, asked, answering, account
+        self._task: asyncio.Task[Any] | None = None
+        self._left_at: float | None = None
+        self._stopped = ""
+
+    async def run(self, receive: Receive) -> None:
+        """Serves it. The agent is watched from the moment its request is read."""
+        self._task = asyncio.current_task()
+        watcher = asyncio.create_task(self._watch(receive))
+        outcome = EndClass.UNKNOWN
+        try:
+            outcome = await serve(self._services, self._asked, self._answering, self._account)
+        except AgentStalled:
+            outcome = EndClass.CANCELLED  # returning without an end makes the server close the connection
+        except asyncio.CancelledError:
+            outcome = EndClass.SUCCEEDED if self._account.answered else EndClass.CANCELLED
+            with suppress(AgentStalled):
+                await self._cancelled()
+        except Exception:
+            log.exception("request %s broke", self._asked.id)
+            raise
+        finally:
+            watcher.cancel()
+            self._services.ledger.request_ended(self._asked, self._account, outcome)
+
+    def stop(self, reason: str) -> None:
+        """Ends it."""
+        self._stopped = reason
+        if self._task and not self._answering.done:
+            self._task.cancel()
+
+    async def _watch(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        if self._task and not self._answering.done:
+            self._left_at = time.monotonic()
+            self._task.cancel()
+
+    async def _cancelled(self) -> None:
+        """The upstream call is aborted already; what is left is to tell the agent, if it is there."""
+        if self._task:
+            self._task.uncancel()
+        if self._left_at is not None:
+            self._services.metrics.aborts.observe(time.monotonic() - self._left_at)
+        elif not self._stopped:
+            raise asyncio.CancelledError
+        elif self._answering.started:
+            await self._answering.break_off(self._asked.spec.in_band_error(EndClass.PROVIDER_OUTAGE, self._stopped))
+        else:
+            await self._answering.reply(self._asked.spec.error_response(EndClass.PROVIDER_OUTAGE, self._stopped, 1))
+
+
+class UnderWay:
+    """The requests that are not over.
+
+    Attributes:
+        idle: set while there is none.
+    """
+
+    def __init__(self) -> None:
+        self._all: set[Serving] = set()
+        self.idle = asyncio.Event()
+        self.idle.set()
+
+    @contextmanager
+    def take(self, serving: Serving) -> Iterator[Serving]:
+        """Counts one in, and out again."""
+        self._all.add(serving)
+        self.idle.clear()
+        try:
+            yield serving
+        finally:
+            self._all.discard(serving)
+            if not self._all:
+                self.idle.set()
+
+    async def stop(self, reason: str) -> None:
+        """Ends them all, each answer with an error in its own dialect."""
+        for serving in list(self._all):
+            serving.stop(reason)
+        await self.idle.wait()
