@@ -59,6 +59,9 @@ HEADER_ROUTE = "X-Droveway-Route"
 HEADER_CANDIDATE = "X-Droveway-Candidate"
 HEADER_ATTEMPTS = "X-Droveway-Attempts"
 
+# Request header, in and on to whoever is asked next: milliseconds that the caller still waits.
+HEADER_DEADLINE = "X-Droveway-Deadline-Ms"
+
 OPERATOR_PORT = 8000
 GATEWAY_PORT = 8099
 

@@ -24,6 +24,7 @@ _FORMS = {
     EndClass.BALANCE_EXHAUSTED: (402, "billing_error"),
     EndClass.AUTH_FAILED: (401, "authentication_error"),
     EndClass.PROVIDER_OUTAGE: (529, "overloaded_error"),
+    EndClass.TIMEOUT: (504, "timeout_error"),
     EndClass.REQUEST_REJECTED: (400, "invalid_request_error"),
 }
 _STATUS_OF_TYPE = {

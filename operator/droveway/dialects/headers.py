@@ -40,10 +40,10 @@ def client_key(headers: Raw, query: str = "") -> str:
 
 
 def request_headers_to_upstream(headers: Raw) -> list[tuple[str, str]]:
-    """A client's headers without hop-by-hop ones, host, length, accepted encodings and any key; the rest unchanged."""
+    """A client's headers without hop-by-hop ones, host, length, accepted encodings, any key and our own; the rest unchanged."""
     plain = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in headers]
     dropped = _NOT_UP | _named_by_connection(plain)
-    return [pair for pair in plain if pair[0] not in dropped]
+    return [pair for pair in plain if pair[0] not in dropped and not pair[0].startswith("x-droveway-")]
 
 
 def response_headers_to_client(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:

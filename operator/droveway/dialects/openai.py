@@ -23,6 +23,7 @@ _FORMS = {  # status, type, code
     EndClass.BALANCE_EXHAUSTED: (429, "insufficient_quota", "insufficient_quota"),
     EndClass.AUTH_FAILED: (401, "invalid_request_error", "invalid_api_key"),
     EndClass.PROVIDER_OUTAGE: (503, "server_error", "server_is_overloaded"),
+    EndClass.TIMEOUT: (504, "server_error", "timeout"),
     EndClass.REQUEST_REJECTED: (400, "invalid_request_error", "invalid_request"),
 }
 _STATUS_OF_CODE = {
@@ -65,6 +66,8 @@ class OpenAI(DialectSpec):
         headers = [("content-type", "application/json")]
         if retry_after_seconds is not None:
             headers.append(("retry-after", str(retry_after_seconds)))
+        if kind is EndClass.TIMEOUT:
+            headers.append(("x-should-retry", "false"))
         return Reply(status, headers, dump_object({"error": error_object(kind, message)}))
 
 

@@ -76,7 +76,7 @@ class App:
         began = time.monotonic()
         try:
             body = await self._intake.body(scope["headers"], receive)
-            asked = self._intake.asked(spec, scope, body)
+            asked = self._intake.asked(spec, scope, body, began)
         except AgentGone:
             return
         except TooLong:

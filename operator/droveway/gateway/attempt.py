@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import aiohttp
 
 from droveway.api.enums import EndClass
+from droveway.api.names import HEADER_DEADLINE
 from droveway.core.signatures import SEARCHED, spent_by
 from droveway.core.verdict import Retry, Scope, Verdict
 from droveway.dialects import Operation, response_headers_to_client
@@ -22,6 +23,9 @@ from droveway.gateway.passage import Passage
 from droveway.gateway.relay import Relay
 from droveway.gateway.standing import Standing
 from droveway.gateway.upstream import Unreachable, Upstream, read_all
+
+_COARSE = 0.002  # seconds: a loop's clock may run that much ahead of the time
+_DEADLINE_HEADER = HEADER_DEADLINE.lower()
 
 CANCELLED = Verdict(EndClass.CANCELLED, None, Scope.REQUEST, "the agent left before the answer was complete")
 
@@ -57,7 +61,7 @@ class Attempt:
         services, began = self._services, time.monotonic()
         slots, names = services.standing.slots(provider), (provider.key.namespace, provider.name)
         try:
-            waited = await slots.acquire(services.queue_seconds)
+            waited = await slots.acquire(min(services.queue_seconds, self._asked.deadline.left(began)))
         except QueueTimeout:
             return _no_slot(provider, services.queue_seconds)
         gauge = services.metrics.in_flight(*names)
@@ -116,6 +120,9 @@ class Attempt:
         url = call.provider.base_url + spec.upstream_path(request, model)
         headers = self._passage.headers_up(self._asked.headers)
         headers += [*(spec.auth_headers(key) if key else ()), ("accept-encoding", "identity")]
+        left = self._asked.deadline.left_milliseconds(time.monotonic())
+        if left is not None:
+            headers.append((_DEADLINE_HEADER, str(left)))
         answer = await self._services.upstream.send(url, headers, spec.rewrite(request, model))
         call.utilization = self._services.standing.learn(call.provider, answer.headers, datetime.now(UTC))
         try:
@@ -156,6 +163,8 @@ class Attempt:
     def _close(self, call: Call, verdict: Verdict) -> None:
         if call.answered and verdict is CANCELLED:
             verdict, self._account.answered = Verdict(EndClass.SUCCEEDED), True
+        if verdict is CANCELLED and not self._asked.deadline.left(time.monotonic() + _COARSE):
+            verdict = Verdict(EndClass.TIMEOUT, None, Scope.REQUEST, self._asked.deadline.reason)
         if self._counts:
             self._services.standing.note(self._asked.route, call, verdict, datetime.now(UTC))
             self._services.ledger.call_ended(self._asked, self._account, call, verdict)

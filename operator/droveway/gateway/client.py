@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from droveway.api.names import HEADER_ATTEMPTS, HEADER_CANDIDATE, HEADER_ROUTE
+from droveway.core.deadline import NEVER, Deadline
 from droveway.dialects import DialectSpec, Reply, Request
 from droveway.gateway.config import Route
 from droveway.gateway.identity import Caller
@@ -24,7 +25,11 @@ class AgentStalled(Exception):  # noqa: N818 - says what happened
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request whose caller, dialect and route are known."""
+    """A request whose caller, dialect and route are known.
+
+    Attributes:
+        deadline: when it ends, answered or not; whoever waits for something waits no longer.
+    """
 
     id: str
     caller: Caller
@@ -33,6 +38,7 @@ class Asked:
     headers: Headers
     route: Route
     session_id: str
+    deadline: Deadline = NEVER
 
 
 class Answering:

@@ -4,12 +4,16 @@ import itertools
 import re
 from collections.abc import Callable
 
-from droveway.dialects import DialectSpec, client_key
+from droveway.api.names import HEADER_DEADLINE
+from droveway.core.deadline import NEVER, Deadline
+from droveway.dialects import BadRequest, DialectSpec, client_key
 from droveway.gateway.client import Asked, Headers, Receive, Scope
 from droveway.gateway.config import Config, Route, Run
 from droveway.gateway.identity import Caller, Doorkeeper
 
 _SESSION_HEADERS = (b"x-claude-code-session-id", b"session-id", b"x-session-id")
+_DEADLINE_HEADER = HEADER_DEADLINE.lower().encode()
+_MILLISECONDS = re.compile(rb"0*[1-9][0-9]{0,9}")
 _KEY_PARAMETER = re.compile(r"(?:^|&)key=[^&]*")
 
 
@@ -70,11 +74,11 @@ class Intake:
             more = message["more_body"]
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    def asked(self, spec: DialectSpec, scope: Scope, body: bytes) -> Asked:
-        """What is asked, by whom.
+    def asked(self, spec: DialectSpec, scope: Scope, body: bytes, began: float) -> Asked:
+        """What is asked, by whom. Its deadline counts from `began`, in monotonic seconds.
 
         Raises:
-            BadRequest: the body is not a request of this dialect.
+            BadRequest: the body is not a request of this dialect, or its deadline is no number of milliseconds.
             NotAllowed: the key opens nothing.
             NotServed: the route is not here, or not yet.
         """
@@ -82,7 +86,8 @@ class Intake:
         caller, route = self.admit(headers, query)
         request = spec.read_request(body, scope["path"], _KEY_PARAMETER.sub("", query).lstrip("&"))
         session = next((value.decode("latin-1") for name, value in headers if name in _SESSION_HEADERS), "")
-        return Asked(f"{self._boot[:8]}-{next(self._numbers)}", caller, spec, request, headers, route, session[:256])
+        number, deadline = f"{self._boot[:8]}-{next(self._numbers)}", read_deadline(headers, began)
+        return Asked(number, caller, spec, request, headers, route, session[:256], deadline)
 
     def admit(self, headers: Headers, query: str) -> tuple[Caller, Route]:
         """Who asks, and on which route.
@@ -99,3 +104,20 @@ class Intake:
         if route is None:
             raise NotServed(f"ModelRoute {run.namespace}/{run.route} of run {run.name} does not exist; create it")
         return caller, route
+
+
+def read_deadline(headers: Headers, now: float) -> Deadline:
+    """Until when the caller waits, by its header.
+
+    Raises:
+        BadRequest: that is no whole number of milliseconds, at least 1.
+    """
+    given = next((value for name, value in headers if name == _DEADLINE_HEADER), None)
+    if given is None:
+        return NEVER
+    if not _MILLISECONDS.fullmatch(given):
+        told = given[:32].decode("latin-1")
+        raise BadRequest(
+            f"{HEADER_DEADLINE} must be the milliseconds that are left, a whole number from 1, not {told!r}"
+        )
+    return Deadline.after(int(given) / 1000, now)

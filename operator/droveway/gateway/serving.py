@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from droveway.api.enums import EndClass
+from droveway.core.deadline import NEVER
 from droveway.gateway.attempt import Services
 from droveway.gateway.client import AgentStalled, Answering, Asked, Receive
 from droveway.gateway.exchange import Exchange
@@ -36,7 +37,12 @@ class Serving:
         watcher = asyncio.create_task(self._watch(receive))
         outcome = EndClass.UNKNOWN
         try:
-            outcome = await serve(self._services, self._asked, self._answering, self._account)
+            async with asyncio.timeout(self._seconds_left()) as clock:
+                outcome = await serve(self._services, self._asked, self._answering, self._account)
+        except TimeoutError:
+            if not clock.expired():
+                raise
+            outcome = await self._timed_out()
         except AgentStalled:
             outcome = EndClass.CANCELLED  # returning without an end makes the server close the connection
         except asyncio.CancelledError:
@@ -62,6 +68,25 @@ class Serving:
         if self._task and not self._answering.done:
             self._left_at = time.monotonic()
             self._task.cancel()
+
+    def _seconds_left(self) -> float | None:
+        deadline = self._asked.deadline
+        return None if deadline is NEVER else deadline.left(time.monotonic())
+
+    async def _timed_out(self) -> EndClass:
+        """The deadline has passed, whatever was waited for. The upstream call is aborted already."""
+        deadline, spec, answering = self._asked.deadline, self._asked.spec, self._answering
+        if answering.done or self._account.answered:
+            if not answering.done:
+                await answering.end()
+            return EndClass.SUCCEEDED
+        with suppress(AgentStalled):
+            if answering.started:
+                await answering.break_off(spec.in_band_error(EndClass.TIMEOUT, deadline.reason))
+            else:
+                answering.mark(self._asked.route.key.name, self._account.candidate, self._account.calls)
+                await answering.reply(spec.error_response(EndClass.TIMEOUT, deadline.reason))
+        return EndClass.TIMEOUT
 
     async def _cancelled(self) -> None:
         """The upstream call is aborted already; what is left is to tell the agent, if it is there."""
