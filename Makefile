@@ -62,6 +62,7 @@ contract: setup control-plane-up ## Our resources and our chart against a real A
 .PHONY: integration
 integration: setup control-plane-up ## Operator and gateway processes against a real API server
 	@hack/agent-clis
+	@hack/redis
 	@hack/shells
 	@hack/step $@ $(PYTEST) tests/integration
 

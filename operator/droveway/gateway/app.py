@@ -65,9 +65,10 @@ class App:
             return _json(200, {"status": "ok"})
         if method == "GET" and path == "/readyz":
             ready = self._config.synced and not self.draining
-            return _json(
-                200 if ready else 503, {"status": "ok" if ready else "draining" if self.draining else "starting"}
-            )
+            status = "ok" if ready else "draining" if self.draining else "starting"
+            shared = self._services.shared
+            told = {"valkey": "up" if shared.up else "away; every replica counts for itself"} if shared else {}
+            return _json(200 if ready else 503, {"status": status, **told})
         if method == "GET" and path == "/metrics":
             return Reply(200, [("content-type", CONTENT_TYPE)], self._services.metrics.expose())
         return _json(404, {"error": {"type": "not_found_error", "message": f"there is no {method} {path} here"}})

@@ -4,6 +4,7 @@ import asyncio
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import aiohttp
 
@@ -27,6 +28,9 @@ from droveway.gateway.upstream import Unreachable, Upstream, read_all
 _COARSE = 0.002  # seconds: a loop's clock may run that much ahead of the time
 _DEADLINE_HEADER = HEADER_DEADLINE.lower()
 
+if TYPE_CHECKING:
+    from droveway.gateway.shared import Shared
+
 CANCELLED = Verdict(EndClass.CANCELLED, None, Scope.REQUEST, "the agent left before the answer was complete")
 
 
@@ -40,6 +44,7 @@ class Services:
     ledger: Ledger
     metrics: GatewayMetrics
     queue_seconds: float
+    shared: "Shared | None" = None
 
 
 class Attempt:

@@ -31,6 +31,19 @@ class GatewayMetrics:
         self.queue_wait = m.histogram(
             "queue_wait_seconds", "Waiting for a slot of a provider.", "tenant", "provider", buckets=SMALL_BUCKETS
         )
+        self.waiting = m.gauge("queue_length", "Requests that wait for a slot.", "tenant", "provider")
+        self.slots = m.gauge("slots", "Slots of a provider in this replica: its `maxInFlight`.", "tenant", "provider")
+        self.queue_refused = m.counter(
+            "queue_refused",
+            "Requests that got no slot: none became free in time, or the wait would have outlasted the deadline.",
+            "tenant",
+            "provider",
+            "reason",
+        )
+        self.shared_up = m.plain_gauge(
+            "shared_up", "1: Valkey answers and replicas share quotas and cache; 0: it is away, or not set up."
+        )
+        self.shared_failures = m.plain_counter("shared_failures", "Questions to Valkey that got no answer.")
         self.reroutes = m.counter(
             "reroutes", "Requests moved to another candidate.", "tenant", "route", "from", "to", "reason"
         )

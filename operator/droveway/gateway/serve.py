@@ -7,6 +7,7 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Generator
+from typing import TYPE_CHECKING
 
 import uvicorn
 import uvloop
@@ -30,6 +31,9 @@ from droveway.gateway.upstream import Clocks, Upstream
 from droveway.gateway.watch import Watch
 from droveway.observability.garbage import collect_seldom
 from droveway.observability.logging import setup_logging
+
+if TYPE_CHECKING:
+    from droveway.gateway.shared import Shared
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +77,7 @@ class Gateway:
         self.prices = Prices()
         self.started = asyncio.Event()
         self.port = 0
+        self.shared: Shared | None = None
         self._listening = asyncio.Event()
         self._stopping = asyncio.Event()
 
@@ -87,6 +92,8 @@ class Gateway:
             source = await stack.enter_async_context(self._source())
             app, reporter = await self._app(masters, source, stack)
             tasks = [asyncio.create_task(source.run()), asyncio.create_task(reporter.run())]
+            if self.shared:
+                tasks.append(asyncio.create_task(self.shared.run()))
             try:
                 await self._listen(app, tasks)
             finally:
@@ -115,6 +122,7 @@ class Gateway:
         reporter = Reporter(settings.operator_url, settings.token_file, self.prices, self.metrics)
         upstream = Upstream(Clocks(settings.connect_seconds, settings.answer_seconds, settings.idle_seconds))
         stack.push_async_callback(upstream.close)
+        self.shared = self._connect(stack)
         credentials = Credentials(source.read_secret, time.monotonic)
         standing = Standing(self.config, self.prices)
         self.config.on_change += [standing.adopt, self._learn_prices]
@@ -122,11 +130,27 @@ class Gateway:
             source.on_swap = [credentials.forget, standing.forgive]
             source.load()
         services = Services(
-            standing, credentials, upstream, Ledger(self.metrics, reporter), self.metrics, settings.queue_seconds
+            standing,
+            credentials,
+            upstream,
+            Ledger(self.metrics, reporter),
+            self.metrics,
+            settings.queue_seconds,
+            self.shared,
         )
         doorkeeper = Doorkeeper(masters, self.config.find_run)
         intake = Intake(self.config, doorkeeper, standing.route, reporter.source, settings.max_body_bytes)
         return App(self.config, intake, services), reporter
+
+    def _connect(self, stack: contextlib.AsyncExitStack) -> "Shared | None":
+        url = self.settings.valkey_url.get_secret_value()
+        if not url:
+            return None
+        from droveway.gateway.shared import Shared  # noqa: PLC0415 - its library costs memory that most do not need
+
+        shared = Shared(url, self.metrics)
+        stack.push_async_callback(shared.close)
+        return shared
 
     def _learn_prices(self, snapshot: Snapshot) -> None:
         known = [

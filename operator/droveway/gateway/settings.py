@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from droveway.api.names import GATEWAY_PORT
@@ -20,6 +20,7 @@ class GatewaySettings(BaseSettings):
         answer_seconds: longest wait for headers, and for the first content of a stream.
         idle_seconds: longest pause between two pieces of a stream.
         queue_seconds: longest wait for a free slot of a provider.
+        valkey_url: Valkey or Redis where replicas share quotas and the cache; empty: each is by itself.
         drain_seconds: how long streams may go on after SIGTERM.
     """
 
@@ -38,4 +39,5 @@ class GatewaySettings(BaseSettings):
     queue_seconds: float = Field(60.0, gt=0)
     drain_seconds: float = Field(60.0, ge=0)
     max_body_bytes: int = Field(32 * 2**20, gt=0)
+    valkey_url: SecretStr = SecretStr("")
     log_level: str = "INFO"
