@@ -1,14 +1,19 @@
 """How a client's request is recognised, read, and sent upstream."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from droveway.dialects import (
     SPECS,
     BadRequest,
     by_path,
     client_key,
+    headers,
     request_headers_to_upstream,
     response_headers_to_client,
 )
@@ -154,24 +159,59 @@ def test_each_dialect_presents_the_providers_key_its_own_way() -> None:
     ]
 
 
-def test_a_request_keeps_every_header_but_keys_and_those_of_the_hop() -> None:
-    kept = [
-        ("anthropic-beta", "a-2025-01-01,b-2025-02-02"),
-        ("anthropic-version", "2023-06-01"),
-        ("x-stainless-arch", "x64"),
-        ("x-new", "1"),
-    ]
-    dropped = [
-        ("host", "gw"), ("content-length", "3"), ("connection", "close, x-hop"), ("x-hop", "1"), ("te", "trailers"),
-        ("transfer-encoding", "chunked"), ("x-api-key", "dwk-1"), ("authorization", "Bearer dwk-1"),
-        ("x-goog-api-key", "dwk-1"), ("cookie", "a=b"), ("accept-encoding", "gzip"),
-    ]  # fmt: skip
-    raw = [(name.encode(), value.encode()) for name, value in (*kept, *dropped)]
-    assert request_headers_to_upstream(raw) == kept
+KEPT = [
+    ("anthropic-beta", "a-2025-01-01,b-2025-02-02"),
+    ("anthropic-version", "2023-06-01"),
+    ("accept", "*/*"),
+    ("content-type", "application/json"),
+    ("user-agent", "claude-cli/2.0"),
+    ("x-app", "cli"),
+    ("x-claude-code-session-id", "s"),
+    ("x-codex-turn-metadata", "{}"),
+    ("session-id", "s"),
+    ("originator", "codex_exec"),
+    ("openai-beta", "responses=v1"),
+    ("x-goog-api-client", "genai-js"),
+    ("x-stainless-arch", "x64"),
+    ("traceparent", "00-1-2-01"),
+]
+DROPPED = [
+    ("host", "gw"), ("content-length", "3"), ("te", "trailers"), ("trailer", "x"), ("upgrade", "h2c"), ("keep-alive", "5"),
+    ("transfer-encoding", "chunked"), ("proxy-authorization", "Basic x"), ("x-api-key", "dwk-1"), ("api-key", "dwk-1"),
+    ("authorization", "Bearer dwk-1"), ("x-goog-api-key", "dwk-1"), ("cookie", "a=b"), ("accept-encoding", "gzip"),
+    ("expect", "100-continue"), ("x-droveway-route", "other"), ("x-droveway-deadline-ms", "5"), ("x-forwarded-for", "10.0.0.1"),
+    ("x-real-ip", "10.0.0.1"), ("forwarded", "for=10.0.0.1"), ("openai-organization", "org-of-another"),
+    ("openai-project", "p"), ("x-goog-user-project", "p"), ("x-amzn-trace-id", "1"), ("x-unheard-of", "1"),
+]  # fmt: skip
+
+
+def test_a_provider_is_told_what_is_on_the_list_and_nothing_else() -> None:
+    raw = [(name.encode(), value.encode()) for name, value in (*KEPT, *DROPPED)]
+    assert request_headers_to_upstream(raw) == KEPT
+
+
+@pytest.mark.parametrize("connection", ["close", "Keep-Alive", "close, X-App", "x-app , Anthropic-Beta"])
+def test_what_connection_names_is_for_this_hop_alone(connection: str) -> None:
+    named = {token.strip().lower() for token in connection.split(",")}
+    raw = [(name.encode(), value.encode()) for name, value in (*KEPT, ("connection", connection))]
+    assert request_headers_to_upstream(raw) == [pair for pair in KEPT if pair[0] not in named]
+
+
+@given(st.from_regex(r"[a-zA-Z0-9_-]{1,20}", fullmatch=True))
+def test_no_other_name_passes(name: str) -> None:
+    passes = bool(request_headers_to_upstream([(name.lower().encode(), b"1")]))
+    assert passes == (name.lower() in headers._UP or name.lower().startswith(headers._UP_PREFIXES))
+
+
+def test_the_list_is_written_down() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "hardening.md").read_text()
+    table = page.partition("## What providers are told")[2].partition("\n## ")[0]
+    stated = set(re.findall(r"`([a-z_*-]+)`", table))
+    assert stated == headers._UP | {f"{beginning}*" for beginning in headers._UP_PREFIXES} | headers._NOT_UP
 
 
 def test_an_answer_keeps_what_the_client_may_see() -> None:
-    headers = [
+    told = [
         ("Content-Type", "text/event-stream"),
         ("Request-Id", "req_1"),
         ("X-RateLimit-Remaining-Tokens", "5"),
@@ -184,7 +224,7 @@ def test_an_answer_keeps_what_the_client_may_see() -> None:
         ("X-Droveway-Route", "forged"),
         ("Date", "now"),
     ]
-    assert response_headers_to_client(headers) == [
+    assert response_headers_to_client(told) == [
         (b"content-type", b"text/event-stream"),
         (b"request-id", b"req_1"),
         (b"x-ratelimit-remaining-tokens", b"5"),
