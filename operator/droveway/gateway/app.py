@@ -14,9 +14,10 @@ from droveway.gateway.client import Answering, Receive, Scope, Send
 from droveway.gateway.config import Config, Route
 from droveway.gateway.explain import explain
 from droveway.gateway.identity import Caller, NotAllowed
-from droveway.gateway.intake import AgentGone, Intake, NotServed, TooLong
+from droveway.gateway.intake import AgentGone, Encoded, Intake, NotServed, TooLong
 from droveway.gateway.ledger import Account
 from droveway.gateway.models import model_list
+from droveway.gateway.readiness import readiness
 from droveway.gateway.serving import Serving, UnderWay
 from droveway.observability.metrics import CONTENT_TYPE
 
@@ -64,11 +65,10 @@ class App:
         if method == "GET" and path == "/healthz":
             return _json(200, {"status": "ok"})
         if method == "GET" and path == "/readyz":
-            ready = self._config.synced and not self.draining
-            status = "ok" if ready else "draining" if self.draining else "starting"
+            found = readiness(self._config, self._services.standing, datetime.now(UTC), draining=self.draining)
             shared = self._services.shared
             told = {"valkey": "up" if shared.up else "away; every replica counts for itself"} if shared else {}
-            return _json(200 if ready else 503, {"status": status, **told})
+            return _json(200 if found.ready else 503, {**found.body, **told})
         if method == "GET" and path == "/metrics":
             return Reply(200, [("content-type", CONTENT_TYPE)], self._services.metrics.expose())
         return _json(404, {"error": {"type": "not_found_error", "message": f"there is no {method} {path} here"}})
@@ -83,6 +83,8 @@ class App:
         except TooLong:
             message = f"the request is longer than {self._intake.max_body_bytes} bytes"
             await answering.reply(spec.error_response(EndClass.REQUEST_REJECTED, message)._replace(status=413))
+        except Encoded as error:
+            await answering.reply(spec.error_response(EndClass.REQUEST_REJECTED, str(error))._replace(status=415))
         except NotAllowed as error:
             await answering.reply(spec.error_response(EndClass.AUTH_FAILED, str(error))._replace(status=401))
         except BadRequest as error:

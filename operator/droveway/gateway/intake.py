@@ -14,6 +14,7 @@ from droveway.gateway.identity import Caller, Doorkeeper
 _SESSION_HEADERS = (b"x-claude-code-session-id", b"session-id", b"x-session-id")
 _DEADLINE_HEADER = HEADER_DEADLINE.lower().encode()
 _MILLISECONDS = re.compile(rb"0*[1-9][0-9]{0,9}")
+_LONG_BODIES = 4  # of the longest kind, half here at once
 _KEY_PARAMETER = re.compile(r"(?:^|&)key=[^&]*")
 
 
@@ -23,6 +24,10 @@ class AgentGone(Exception):  # noqa: N818 - says what happened
 
 class TooLong(Exception):  # noqa: N818 - says what happened
     """The body is longer than we take."""
+
+
+class Encoded(Exception):  # noqa: N818 - says what happened
+    """The body is compressed. The message says what to do."""
 
 
 class NotServed(Exception):  # noqa: N818 - says what happened
@@ -51,6 +56,7 @@ class Intake:
         self._config, self._doorkeeper, self._route_of = config, doorkeeper, route_of
         self._boot, self.max_body_bytes = boot, max_body_bytes
         self._numbers = itertools.count(1)
+        self._half_here = 0
 
     async def body(self, headers: Headers, receive: Receive) -> bytes:
         """The whole body.
@@ -58,21 +64,44 @@ class Intake:
         Raises:
             AgentGone: the client hung up meanwhile.
             TooLong: it is longer than we take.
+            Encoded: it is compressed.
+            NotServed: too many long ones are on their way already.
         """
-        length = next((value for name, value in headers if name == b"content-length"), b"0")
-        if length.isdigit() and int(length) > self.max_body_bytes:
-            raise TooLong
-        pieces, size, more = [], 0, True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise AgentGone
-            pieces.append(message["body"])
-            size += len(pieces[-1])
-            if size > self.max_body_bytes:
+        for name, value in headers:
+            if name == b"content-length" and value.isdigit() and int(value) > self.max_body_bytes:
                 raise TooLong
-            more = message["more_body"]
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            if name == b"content-encoding" and value.lower() not in (b"", b"identity"):
+                raise Encoded("compressed requests are not read here; send it without content-encoding")
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise AgentGone
+        body: bytes = message["body"]
+        if message["more_body"]:
+            body = await self._rest(body, receive)
+        if len(body) > self.max_body_bytes:
+            raise TooLong
+        return body
+
+    async def _rest(self, piece: bytes, receive: Receive) -> bytes:
+        """What comes in several pieces, as long as all that is half here fits into the memory."""
+        pieces, size = [piece], len(piece)
+        self._half_here += size
+        try:
+            while True:
+                if size > self.max_body_bytes:
+                    raise TooLong
+                if self._half_here > self.max_body_bytes * _LONG_BODIES:
+                    raise NotServed("too many long requests are on their way; try again")
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise AgentGone
+                pieces.append(message["body"])
+                size += len(pieces[-1])
+                self._half_here += len(pieces[-1])
+                if not message["more_body"]:
+                    return b"".join(pieces)
+        finally:
+            self._half_here -= size
 
     def asked(self, spec: DialectSpec, scope: Scope, body: bytes, began: float) -> Asked:
         """What is asked, by whom. Its deadline counts from `began`, in monotonic seconds.

@@ -54,6 +54,11 @@ class GatewayMetrics:
         )
         self.events_pending = m.plain_gauge("events_pending", "Events that the operator has not acknowledged.")
         self.events_dropped = m.plain_counter("events_dropped", "Events given up because too many were pending.")
+        self.connections = m.plain_gauge("connections", "Connections of agents.")
+        self.open_requests = m.plain_gauge("open_requests", "Requests that are not answered yet.")
+        self.upstream_connections = m.plain_gauge("upstream_connections", "Connections to providers that are in use.")
+        self.tasks = m.plain_gauge("tasks", "Tasks of the event loop.")
+        self.refused = m.counter("refused_connections", "Connections closed to protect the process.", "reason")
         self.config_errors = m.plain_counter(
             "config_errors", "Manifests that could not be read; the last good ones serve."
         )

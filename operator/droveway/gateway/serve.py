@@ -17,6 +17,7 @@ from droveway.cluster.masterkey import read_master_keys
 from droveway.gateway.app import App
 from droveway.gateway.attempt import Services
 from droveway.gateway.config import Config, Snapshot
+from droveway.gateway.connections import Bounds, Connection, bounded
 from droveway.gateway.credentials import Credentials
 from droveway.gateway.files import Folder
 from droveway.gateway.identity import Doorkeeper
@@ -123,6 +124,7 @@ class Gateway:
         upstream = Upstream(Clocks(settings.connect_seconds, settings.answer_seconds, settings.idle_seconds))
         stack.push_async_callback(upstream.close)
         self.shared = self._connect(stack)
+        self.metrics.upstream_connections.set_function(upstream.in_use)
         credentials = Credentials(source.read_secret, time.monotonic)
         standing = Standing(self.config, self.prices)
         self.config.on_change += [standing.adopt, self._learn_prices]
@@ -166,13 +168,22 @@ class Gateway:
 
     async def _listen(self, app: App, tasks: list[asyncio.Task[None]]) -> None:
         settings = self.settings
+        connections = bounded(
+            Bounds(
+                settings.max_connections,
+                settings.request_seconds,
+                settings.idle_seconds,
+                settings.max_body_bytes * 2,
+                lambda reason: self.metrics.refused(reason).inc(),
+            )
+        )
         server = _Server(
             uvicorn.Config(
                 app,
                 host=settings.host,
                 port=settings.port,
                 backlog=_LISTEN_BACKLOG,
-                http="httptools",
+                http=connections,
                 ws="none",
                 lifespan="off",
                 interface="asgi3",
@@ -186,13 +197,14 @@ class Gateway:
         )
         serving = asyncio.create_task(server.serve())
         listening = asyncio.create_task(self._announce(server))
+        self.metrics.open_requests.set_function(lambda: len(app.under_way))
         stopping = asyncio.create_task(self._stopping.wait())
         try:
             await asyncio.wait([serving, stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
         finally:
             stopping.cancel()
             listening.cancel()
-            await self._drain(app, server, serving)
+            await self._drain(app, server, serving, connections)
         for task in tasks:
             if task.done():
                 task.result()
@@ -200,10 +212,14 @@ class Gateway:
     async def _announce(self, server: _Server) -> None:
         await self._listening.wait()
         self.port = server.port
+        self.metrics.connections.set_function(lambda: len(server.server_state.connections))
+        self.metrics.tasks.set_function(lambda: len(asyncio.all_tasks()))
         self.started.set()
         log.info("listening on %s:%d", self.settings.host, self.port)
 
-    async def _drain(self, app: App, server: uvicorn.Server, serving: asyncio.Task[None]) -> None:
+    async def _drain(
+        self, app: App, server: uvicorn.Server, serving: asyncio.Task[None], connections: type[Connection]
+    ) -> None:
         app.draining = True
         server.should_exit = True
         log.info("draining for at most %g s", self.settings.drain_seconds)
@@ -211,6 +227,7 @@ class Gateway:
             async with asyncio.timeout(self.settings.drain_seconds):
                 await app.under_way.idle.wait()
         await app.under_way.stop("the gateway is restarting; send the request again")
+        connections.let_go()
         await serving
 
 

@@ -114,6 +114,9 @@ class UnderWay:
         self.idle = asyncio.Event()
         self.idle.set()
 
+    def __len__(self) -> int:
+        return len(self._all)
+
     @contextmanager
     def take(self, serving: Serving) -> Iterator[Serving]:
         """Counts one in, and out again."""

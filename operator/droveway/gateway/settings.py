@@ -21,6 +21,8 @@ class GatewaySettings(BaseSettings):
         idle_seconds: longest pause between two pieces of a stream.
         queue_seconds: longest wait for a free slot of a provider.
         valkey_url: Valkey or Redis where replicas share quotas and the cache; empty: each is by itself.
+        request_seconds: longest time until a request is there as a whole.
+        max_connections: of agents, at once.
         drain_seconds: how long streams may go on after SIGTERM.
     """
 
@@ -38,6 +40,8 @@ class GatewaySettings(BaseSettings):
     idle_seconds: float = Field(120.0, gt=0)
     queue_seconds: float = Field(60.0, gt=0)
     drain_seconds: float = Field(60.0, ge=0)
+    request_seconds: float = Field(60.0, gt=0)
+    max_connections: int = Field(4096, gt=0)
     max_body_bytes: int = Field(32 * 2**20, gt=0)
     valkey_url: SecretStr = SecretStr("")
     log_level: str = "INFO"

@@ -24,6 +24,7 @@ from droveway.gateway.ledger import Call
 from droveway.gateway.prices import PricedModel, Prices
 
 _REFUSED_FOR = timedelta(seconds=60)  # then a refused key is tried again: the vendor may have been wrong
+_LONGEST_REASON = 256
 
 BreakerKey = tuple[Key, str]
 """A route and one of its candidates."""
@@ -73,6 +74,22 @@ class Standing:
     def provider(self, candidate: Candidate) -> Provider:
         """The provider of a candidate that a view showed as usable."""
         return self._config.snapshot.providers[candidate.provider]
+
+    def unusable(self, route: Route, now: datetime) -> str:
+        """Why none of a route's candidates could ever be asked as things are configured; "" if one could.
+
+        Of Direct providers the gateway serves nothing: a route of them alone is none of its business.
+        """
+        reasons = []
+        for candidate in route.candidates:
+            provider = self._config.snapshot.providers.get(candidate.provider)
+            if provider and provider.access is not Access.GATEWAY:
+                continue
+            objection = self._not_ready(provider, now) if provider else _missing(candidate)
+            if objection is None:
+                return ""
+            reasons.append(objection[1])
+        return "; ".join(dict.fromkeys(reasons))[:_LONGEST_REASON]
 
     def slots(self, provider: Provider) -> Slots:
         """The slots of a provider; their number follows its manifest."""
@@ -175,14 +192,13 @@ class Standing:
     def _view(self, route: Route, candidate: Candidate, need: Need, now: datetime) -> CandidateView:
         provider = self._config.snapshot.providers.get(candidate.provider)
         if provider is None:
-            missing = ("ProviderNotFound", f"create ModelProvider {candidate.provider.name}")
             return CandidateView(
                 candidate.name,
                 candidate.provider.name,
                 candidate.model,
                 need.dialect,
                 Access.GATEWAY,
-                not_ready=missing,
+                not_ready=_missing(candidate),
             )
         limit = self._limit(provider, candidate.model, now)
         breaker = self._breaker(route, candidate)
@@ -227,6 +243,10 @@ class Standing:
         if refusal is not None and refusal.until > now:
             return (EndClass.AUTH_FAILED.value, f"{refusal.reason}; correct the key in the Secret of {provider.name}")
         return provider.not_ready
+
+
+def _missing(candidate: Candidate) -> tuple[str, str]:
+    return ("ProviderNotFound", f"create ModelProvider {candidate.provider.name}")
 
 
 def _unfit(candidate: Candidate, provider: Provider, need: Need) -> tuple[str, str] | None:

@@ -39,6 +39,11 @@ class Upstream:
             read_bufsize=_BUFFER,
         )
 
+    def in_use(self) -> int:
+        """How many connections carry a call now."""
+        connector = self._session.connector
+        return len(connector._acquired) if connector else 0  # noqa: SLF001 - aiohttp counts them and tells nobody
+
     async def close(self) -> None:
         """Closes all connections."""
         await self._session.close()
