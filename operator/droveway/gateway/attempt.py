@@ -13,7 +13,7 @@ from droveway.api.names import HEADER_DEADLINE
 from droveway.core.signatures import SEARCHED, spent_by
 from droveway.core.verdict import Retry, Scope, Verdict
 from droveway.dialects import Operation, response_headers_to_client
-from droveway.gateway.admission import QueueTimeout
+from droveway.gateway.admission import Admission, QueueTimeout, WouldBeLate
 from droveway.gateway.client import AgentStalled, Answering, Asked
 from droveway.gateway.config import Candidate, Provider
 from droveway.gateway.credentials import Credentials, NoCredentials
@@ -39,6 +39,7 @@ class Services:
     """What every exchange shares."""
 
     standing: Standing
+    admission: Admission
     credentials: Credentials
     upstream: Upstream
     ledger: Ledger
@@ -64,24 +65,21 @@ class Attempt:
             None: the agent has its answer, whatever it is. Else why this candidate gave none; nothing was sent then.
         """
         services, began = self._services, time.monotonic()
-        slots, names = services.standing.slots(provider), (provider.key.namespace, provider.name)
+        gate, party = services.admission.gate(provider), self._asked.caller.run.uid
         try:
-            waited = await slots.acquire(min(services.queue_seconds, self._asked.deadline.left(began)))
+            turn = await gate.enter(party, services.queue_seconds, self._asked.deadline.left(began))
+        except WouldBeLate:
+            return _no_slot(provider, "would become free before the deadline")
         except QueueTimeout:
-            return _no_slot(provider, services.queue_seconds)
-        gauge = services.metrics.in_flight(*names)
-        gauge.inc()
+            return _no_slot(provider, f"became free in {services.queue_seconds:g} s")
         try:
-            wait = time.monotonic() - began
-            self._account.foreign += wait
-            services.metrics.queue_wait(*names).observe(wait)
+            self._account.foreign += turn.began - began
             objection = services.standing.enter(
-                self._asked.route, candidate, provider, datetime.now(UTC), waited=waited
+                self._asked.route, candidate, provider, datetime.now(UTC), waited=turn.waited
             )
             return objection or await self._call(candidate, provider)
         finally:
-            gauge.dec()
-            slots.release()
+            turn.end()
 
     async def _call(self, candidate: Candidate, provider: Provider) -> Verdict | None:
         """Calls; once more if the provider's key was refused and its Secret holds another by now."""
@@ -175,9 +173,9 @@ class Attempt:
             self._services.ledger.call_ended(self._asked, self._account, call, verdict)
 
 
-def _no_slot(provider: Provider, seconds: float) -> Verdict:
+def _no_slot(provider: Provider, what: str) -> Verdict:
     """Our own bound, not a limit of the provider's: told as an overload, which agents try again."""
-    reason = f"no slot of provider {provider.name} became free in {seconds:g} s; its maxInFlight is reached"
+    reason = f"no slot of provider {provider.name} {what}; its maxInFlight, or its quota group's, is reached"
     return Verdict(EndClass.PROVIDER_OUTAGE, datetime.now(UTC) + BUSY, Scope.REQUEST, reason)
 
 

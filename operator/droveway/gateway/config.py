@@ -46,6 +46,7 @@ class Provider:
     quota_key: str
     secret: SecretKey | None = None
     max_in_flight: int = 32
+    group_max_in_flight: int | None = None
     default_limit: timedelta = timedelta(hours=1)
     signatures: Signatures = ()
     limits: tuple[Limit, ...] = ()
@@ -221,6 +222,7 @@ def provider_of(manifest: dict[str, Any]) -> Provider:
         quota_key=f"{meta.namespace}/{spec.quota_group or meta.name}",
         secret=SecretKey(meta.namespace, ref.name, ref.key) if ref else None,
         max_in_flight=spec.max_in_flight,
+        group_max_in_flight=spec.quota_group_max_in_flight,
         default_limit=timedelta(seconds=spec.limits.default_seconds),
         signatures=compiled(spec.limits.signatures, linear_pattern),
         limits=stated,

@@ -14,6 +14,7 @@ import uvloop
 
 from droveway.cluster.client import Cluster
 from droveway.cluster.masterkey import read_master_keys
+from droveway.gateway.admission import Admission
 from droveway.gateway.app import App
 from droveway.gateway.attempt import Services
 from droveway.gateway.config import Config, Snapshot
@@ -126,13 +127,14 @@ class Gateway:
         self.shared = self._connect(stack)
         self.metrics.upstream_connections.set_function(upstream.in_use)
         credentials = Credentials(source.read_secret, time.monotonic)
-        standing = Standing(self.config, self.prices)
-        self.config.on_change += [standing.adopt, self._learn_prices]
+        standing, admission = Standing(self.config, self.prices), Admission(self.metrics)
+        self.config.on_change += [standing.adopt, admission.adopt, self._learn_prices]
         if isinstance(source, Folder):
             source.on_swap = [credentials.forget, standing.forgive]
             source.load()
         services = Services(
             standing,
+            admission,
             credentials,
             upstream,
             Ledger(self.metrics, reporter),

@@ -17,7 +17,6 @@ from droveway.core.trials import Trials
 from droveway.core.utilization import Reading, UtilizationBook
 from droveway.core.verdict import Scope, Verdict
 from droveway.dialects import utilization
-from droveway.gateway.admission import Slots
 from droveway.gateway.config import Candidate, Config, Provider, Route, Run, Snapshot
 from droveway.gateway.exhausted import CANNOT_CONVERT
 from droveway.gateway.ledger import Call
@@ -54,7 +53,7 @@ class _Refusal:
 
 
 class Standing:
-    """Limits, breakers, refused keys and slots, as far as this process knows them."""
+    """Limits, breakers and refused keys, as far as this process knows them."""
 
     def __init__(self, config: Config, prices: Prices) -> None:
         self._config, self._prices = config, prices
@@ -65,7 +64,6 @@ class Standing:
         self._breakers: dict[BreakerKey, CircuitBreaker] = {}
         self._adopted: dict[BreakerKey, datetime] = {}
         self._refused: dict[Key, _Refusal] = {}
-        self._slots: dict[Key, Slots] = {}
 
     def route(self, run: Run) -> Route | None:
         """The route of a run."""
@@ -90,13 +88,6 @@ class Standing:
                 return ""
             reasons.append(objection[1])
         return "; ".join(dict.fromkeys(reasons))[:_LONGEST_REASON]
-
-    def slots(self, provider: Provider) -> Slots:
-        """The slots of a provider; their number follows its manifest."""
-        slots = self._slots.get(provider.key)
-        if slots is None:
-            slots = self._slots[provider.key] = Slots(provider.max_in_flight)
-        return slots
 
     def views(self, route: Route, need: Need, now: datetime) -> tuple[CandidateView, ...]:
         """The candidates of a route, with everything that speaks against each for a request."""
@@ -147,7 +138,7 @@ class Standing:
         self._refused.clear()
 
     def adopt(self, snapshot: Snapshot) -> None:
-        """Takes a new configuration over: sizes of slots, rules of breakers, and breakers that the operator saw open.
+        """Takes a new configuration over: rules of breakers, and breakers that the operator saw open.
 
         The limits of an account go with the last of its providers.
         """
@@ -159,9 +150,6 @@ class Standing:
         for account in snapshot.providers.values():
             for told in account.utilization:
                 self._used.note(account.quota_key, [told], told.at)
-        for key, slots in self._slots.items():
-            if provider := snapshot.providers.get(key):
-                slots.resize(provider.max_in_flight)
         known = {(key, candidate.name) for key, route in snapshot.routes.items() for candidate in route.candidates}
         for gone in self._breakers.keys() - known:
             del self._breakers[gone]

@@ -260,14 +260,6 @@ def test_prices_rank_where_cost_does() -> None:
     assert world.view().price == 8.0
 
 
-def test_slots_follow_the_manifest() -> None:
-    world = World(provider(max_in_flight=1))
-    slots = world.standing.slots(provider(max_in_flight=1))
-    world.serve(provider(max_in_flight=3))
-    assert slots.limit == 3
-    assert world.standing.slots(provider()) is slots
-
-
 FIVE_HOURS = {"anthropic-ratelimit-unified-status": "allowed", "anthropic-ratelimit-unified-5h-utilization": "0.93",
               "anthropic-ratelimit-unified-5h-reset": str(int((NOW + HOUR).timestamp()))}  # fmt: skip
 

@@ -125,6 +125,15 @@ class ModelProviderSpec(Wire):
             description="Gateway: concurrent upstream requests per gateway replica. Direct: concurrent pods.",
         ),
     ] = 32
+    quota_group_max_in_flight: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=10_000,
+            description="Gateway: concurrent upstream requests per gateway replica to all providers of the quota group together. "
+            "Where several of them say it, the smallest number counts. Default: no bound but each one's maxInFlight.",
+        ),
+    ] = None
     limits: Annotated[Limits, Field(description="How limits are recognised.")] = Limits()
 
 
