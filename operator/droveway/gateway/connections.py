@@ -120,6 +120,8 @@ class Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         full: Any = _full
+        joined: Any = _Joined(cycle.transport)
+        cycle.transport = joined
         super()._start_asgi_task(cycle, full if self._spare and cycle.scope["path"] not in _PROBES else app)
 
     def on_response_complete(self) -> None:
@@ -176,6 +178,25 @@ class Connection(HttpToolsProtocol):
         if over and self.transport.get_write_buffer_size():
             self.bounds.note("unread")
             self.transport.abort()
+
+
+class _Joined:
+    """A transport for one answer that sends its head together with what comes next: one system call, one packet."""
+
+    __slots__ = ("_head", "_transport", "close", "is_closing", "write")
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self.close, self.is_closing = transport.close, transport.is_closing
+        self.write: Callable[[bytes], None] = self._hold
+
+    def _hold(self, head: bytes) -> None:
+        self._head = head
+        self.write = self._send_both
+
+    def _send_both(self, body: bytes) -> None:
+        self.write = self._transport.write
+        self.write(self._head + body)
 
 
 def bounded(bounds: Bounds) -> type[Connection]:

@@ -192,6 +192,7 @@ class Gateway:
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,
                 timeout_keep_alive=75,
                 timeout_graceful_shutdown=int(settings.drain_seconds + _LAST_SECONDS),
             ),
