@@ -4,7 +4,6 @@ master → namespace key → run key | sidecar token. Each step is an HMAC, so k
 run, and a namespace key nothing about another namespace. Standard library only.
 """
 
-import hashlib
 import hmac
 from dataclasses import dataclass
 
@@ -24,7 +23,7 @@ class RunIdentity:
 
 def namespace_key(master: bytes, namespace: str) -> str:
     """The key of a namespace, hex."""
-    return hmac.new(master, b"namespace\0" + namespace.encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(master, b"namespace\0" + namespace.encode(), "sha256").hex()
 
 
 def run_key(key: str, who: RunIdentity) -> str:
@@ -59,5 +58,5 @@ def is_sidecar_token(token: str, key: str, who: RunIdentity) -> bool:
 
 def _token(prefix: str, purpose: str, key: str, who: RunIdentity) -> str:
     text = f"{purpose}\0{who.run_uid}\0{who.attempt}"
-    mac = hmac.new(bytes.fromhex(key), text.encode(), hashlib.sha256).hexdigest()[:_MAC_LENGTH]
+    mac = hmac.digest(bytes.fromhex(key), text.encode(), "sha256").hex()[:_MAC_LENGTH]
     return f"{prefix}{who.run_uid}-{who.attempt}-{mac}"

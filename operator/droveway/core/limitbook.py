@@ -7,6 +7,7 @@ models. Reading at any time forgets nothing (R-C23).
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from droveway.api.enums import EndClass
 from droveway.core.families import FAMILIES, family
@@ -22,9 +23,10 @@ Page = tuple[str, str]
 """A quota key and what of it is limited: a model, a family of models, or "" for the whole group."""
 
 
-def pages(key: str, model: str) -> set[Page]:
+@lru_cache(maxsize=4096)
+def pages(key: str, model: str) -> frozenset[Page]:
     """Where a limit may stand that holds for a model of a quota key."""
-    return {(key, covers) for covers in ("", model, family(model))}
+    return frozenset((key, covers) for covers in ("", model, family(model)))
 
 
 def covered(scope: Scope, model: str) -> str:
