@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -97,6 +98,11 @@ class Running:
     def headers(self) -> dict[str, str]:
         return {"x-api-key": self.key, "content-type": "application/json", "anthropic-beta": "a-2025,b-2026"}
 
+    async def explained(self) -> Any:
+        """What the route `main` would do now."""
+        async with self.agent.get(f"{self.url}/v1/routes/main:explain", headers=self.headers()) as answer:
+            return await answer.json()
+
     def request(self, dialect: str = "Anthropic", *, stream: bool = False, **body: Any) -> Any:
         verb = "streamGenerateContent?alt=sse" if stream else "generateContent"
         data = {"model": "asked", "stream": stream, "messages": [], "unknown": {"kept": [1, 2.5]}, **body}
@@ -116,6 +122,19 @@ class Running:
             except aiohttp.ClientError:
                 broken = True
             return Answer(answer.status, {k.lower(): v for k, v in answer.headers.items()}, bytes(pieces), broken)
+
+    async def served(self, sessions: range) -> Counter[str]:
+        """Which candidate answers one request of each of many sessions."""
+        gate = asyncio.Semaphore(16)
+        body = json.dumps({"model": "asked", "messages": []})
+
+        async def one(n: int) -> str:
+            headers = self.headers() | {"x-session-id": f"session-{n}"}
+            async with gate, self.agent.post(self.url + PATHS["Anthropic"], data=body, headers=headers) as answer:
+                await answer.read()
+                return answer.headers["x-droveway-candidate"]
+
+        return Counter(await asyncio.gather(*(one(n) for n in sessions)))
 
     async def edit(self, *manifests: dict[str, Any]) -> None:
         """Writes another configuration and waits until it is served."""

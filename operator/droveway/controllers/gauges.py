@@ -44,7 +44,14 @@ _QUOTA_USED = _Rows(
     Gauge(
         "droveway_quota_used_ratio",
         "Used share of a window of a provider's quota, as last told; above 1 is overdrawn.",
-        ["tenant", "provider", "window"],
+        ["tenant", "provider", "quota_group", "window"],
+    )
+)
+_QUOTA_SPENT = _Rows(
+    Gauge(
+        "droveway_quota_forecast_spent_timestamp_seconds",
+        "When a window will be spent at its pace, in Unix time; absent while it begins anew before that.",
+        ["tenant", "provider", "quota_group", "window"],
     )
 )
 _LIMITED_UNTIL = _Rows(
@@ -70,9 +77,19 @@ def forget_circuits(key: Key) -> None:
     _CIRCUIT_STATE.show(key, {})
 
 
-def show_quota(key: Key, status: ModelProviderStatus) -> None:
-    """Shows how much of a provider's quota is used and until when it is spent; the status of one that is gone is empty."""
-    _QUOTA_USED.show(key, {(told.window,): told.used_percent / 100 for told in status.utilization})
+def show_quota(key: Key, group: str, status: ModelProviderStatus) -> None:
+    """Shows how much of a provider's quota is used, when it will be spent, and until when it is.
+
+    The status of a provider that is gone is empty. What shares a quota group says the same.
+    """
+    used: dict[tuple[str, ...], float] = {}
+    spent: dict[tuple[str, ...], float] = {}
+    for told in status.utilization:
+        used[group, told.window] = told.used_percent / 100
+        if told.spent_time:
+            spent[group, told.window] = told.spent_time.timestamp()
+    _QUOTA_USED.show(key, used)
+    _QUOTA_SPENT.show(key, spent)
     until: dict[tuple[str, ...], float] = {}
     for limit in status.limits:
         until[(limit.kind,)] = max(until.get((limit.kind,), 0.0), limit.until_time.timestamp())

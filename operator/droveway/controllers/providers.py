@@ -44,13 +44,13 @@ class ProviderController:
             accounts.forget(key.name)
             self.digests.pop(key, None)
             self.written_at.pop(key, None)
-            show_quota(key, ModelProviderStatus())
+            show_quota(key, "", ModelProviderStatus())
             return None
         accounts.know(provider)
         secret = await self._secret(key, provider, accounts)
         now = self.now()
         status = provider_status(provider, secret, accounts, now, allow_direct_base_url=self.allow_direct_base_url)
-        show_quota(key, status)
+        show_quota(key, provider.spec.quota_group or key.name, status)
         due = self.written_at.get(key, now - UTILIZATION_FLOOR) + UTILIZATION_FLOOR
         held_up = now < due and not urgent(provider.status, status, provider.spec.limits.drain_percent)
         if status != provider.status and not held_up:

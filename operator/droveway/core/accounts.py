@@ -9,6 +9,7 @@ from droveway.api.v1alpha1 import ModelProvider
 from droveway.api.v1alpha1.modelprovider import LimitStatus
 from droveway.core.accountpages import AccountPage
 from droveway.core.limitbook import Limit, LimitBook, covered, scope_of
+from droveway.core.ramp import Comeback
 from droveway.core.trials import Trials
 from droveway.core.utilization import Reading, UtilizationBook
 from droveway.core.verdict import Verdict
@@ -115,6 +116,7 @@ class Accounts:
         if group and not self.sharing(group):
             self._book.forget(group)
             self._used.forget(group)
+            self._trials.forget(group)
         self._uids.pop(provider, None)
         self._defaults.pop(provider, None)
         self._refused.pop(provider, None)
@@ -127,7 +129,7 @@ class Accounts:
             if signal.verdict is None:
                 if self._refused.pop(signal.provider, None):
                     changed.add(signal.provider)
-                if self._book.succeeded(key, signal.started_at, signal.model, signal.at):
+                if self._trials.succeeded(key, signal.started_at, signal.model, signal.at):
                     changed |= self.sharing(key)
             elif signal.verdict.kind is EndClass.AUTH_FAILED:
                 if signal.provider not in self._refused:
@@ -153,6 +155,10 @@ class Accounts:
     def recovering_until(self, provider: str, model: str, now: datetime) -> datetime | None:
         """Until when nobody should follow the one that tries a quota which is said to be back; see `Trials`."""
         return self._trials.until(self.quota_key(provider), model, now)
+
+    def comeback(self, provider: str, model: str, now: datetime) -> Comeback | None:
+        """How a model comes back after a limit; see `Trials`."""
+        return self._trials.comeback(self.quota_key(provider), model, now)
 
     def start(self, provider: str, model: str, now: datetime) -> bool:
         """Whether an attempt may start on a model; after a limit the first one is its trial."""

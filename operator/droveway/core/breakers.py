@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from droveway.api.enums import CircuitName, EndClass
+from droveway.api.enums import CircuitName, EndClass, TransitionReason
 from droveway.api.v1alpha1 import ModelRouteSpec
 from droveway.api.v1alpha1.modelroute import CircuitBreakerSpec, CircuitStatus
 from droveway.core.events import Record
 from droveway.core.health import CircuitBreaker, CircuitBreakerConfig, CircuitState, Transition
+from droveway.core.moments import parsed
+from droveway.core.ramp import Comeback
 
 _NAMES = {
     CircuitState.CLOSED: CircuitName.CLOSED,
@@ -26,6 +28,15 @@ class _Held:
     target: tuple[str, str]
     breaker: CircuitBreaker
     changed: Transition | None = None
+    comeback: Comeback | None = None
+
+    def note(self, change: Transition | None, started: datetime, now: datetime) -> None:
+        """What a result means for how it comes back: in steps after a probe, at once when somebody resets it by hand."""
+        if change is None:
+            self.comeback = self.comeback and self.comeback.succeeded(started)
+            return
+        self.changed = change
+        self.comeback = Comeback(now) if change.reason is TransitionReason.PROBE_SUCCEEDED else None
 
 
 class Breakers:
@@ -56,10 +67,11 @@ class Breakers:
         change = None
         if record.success:
             change = held.breaker.record_success(now, started)
+            held.note(change, started, now)
         elif record.verdict and record.verdict.kind is EndClass.PROVIDER_OUTAGE:
             change = held.breaker.record_failure(now, started)
-        if change:
-            held.changed = change
+            if change:
+                held.note(change, started, now)
         return change
 
     def start(self, candidate: str, now: datetime) -> bool:
@@ -89,6 +101,11 @@ class Breakers:
         leases = [datetime.fromisoformat(at) for at in breaker.to_status()["leases"]]
         return breaker.open_until(now) or min(leases, default=now) + breaker.config.lease
 
+    def comeback(self, candidate: str) -> Comeback | None:
+        """How a candidate comes back after its breaker was open; None: it was not, or all of it is back by hand."""
+        held = self._held.get(candidate)
+        return held.comeback if held else None
+
     def transition(self, candidate: str) -> Transition | None:
         """The latest change of a breaker in this process."""
         held = self._held.get(candidate)
@@ -103,7 +120,9 @@ class Breakers:
         """Closes all by hand (R-B8). Tells the transitions by candidate."""
         changes = []
         for name, held in self._held.items():
-            if change := held.breaker.reset(now, message):
+            change = held.breaker.reset(now, message)
+            held.comeback = None
+            if change:
                 held.changed = change
                 changes.append((name, change))
         return changes
@@ -129,7 +148,10 @@ class Breakers:
 
     def snapshot(self) -> dict[str, dict[str, Any]]:
         """The state of all, for `put_back`."""
-        return {name: {"target": list(held.target), **held.breaker.to_status()} for name, held in self._held.items()}
+        return {
+            name: {"target": list(held.target), **held.breaker.to_status(), "comeback": _kept_comeback(held.comeback)}
+            for name, held in self._held.items()
+        }
 
     def put_back(self, snapshot: Mapping[str, Mapping[str, Any]]) -> None:
         """Goes on from a snapshot; probes that were let through since then keep their leases.
@@ -137,13 +159,31 @@ class Breakers:
         Raises:
             ValueError: it is none. Then nothing was taken over.
         """
-        found: dict[str, CircuitBreaker] = {}
+        found: dict[str, tuple[CircuitBreaker, Comeback | None]] = {}
         for name, held in self._held.items():
             kept = snapshot.get(name)
             if kept and tuple(kept.get("target") or ()) == held.target:
-                found[name] = CircuitBreaker.from_status(held.breaker.config, _with_leases(kept, held.breaker))
-        for name, breaker in found.items():
-            self._held[name].breaker = breaker
+                breaker = CircuitBreaker.from_status(held.breaker.config, _with_leases(kept, held.breaker))
+                found[name] = breaker, _comeback(kept.get("comeback"))
+        for name, (breaker, comeback) in found.items():
+            self._held[name].breaker, self._held[name].comeback = breaker, comeback
+
+
+def _kept_comeback(comeback: Comeback | None) -> list[Any] | None:
+    return [comeback.since.isoformat(), comeback.successes] if comeback else None
+
+
+def _comeback(kept: Any) -> Comeback | None:
+    """What `_kept_comeback` made.
+
+    Raises:
+        ValueError: it is not that.
+    """
+    if kept is None:
+        return None
+    if not isinstance(kept, list) or len(kept) != 2 or type(kept[1]) is not int:
+        raise ValueError(f"not how a candidate comes back: {kept!r:.80}")
+    return Comeback(parsed(kept[0]), kept[1])
 
 
 def _with_leases(kept: Mapping[str, Any], breaker: CircuitBreaker) -> dict[str, Any]:

@@ -12,11 +12,15 @@ from math import inf, log
 from statistics import fmean
 
 from droveway.api.enums import Access, Dialect, Strategy
+from droveway.core.draw import drawn
 
 DRAINING = "Draining"
 RECOVERING = "Recovering"
+RAMPING = "Ramping"
+CANARY = "Canary"
 JUST_FAILED = "JustFailed"
 
+_ALL = 100
 _TIE = 1.1  # a tenth better is not better: measured values wander, and a session that moves pays for its prompt again
 
 
@@ -36,6 +40,11 @@ class CandidateView:
         price: US dollars per million tokens of a typical mix, None when unknown.
         used_percent: how much of its fullest quota window is used, None when nobody told.
         drain_percent: from there on it takes no new session.
+        share_percent: of the sessions, while it comes back after an outage or a limit.
+        share_since: since when it comes back; None: all of it is there.
+        share_until: when its share grows by itself.
+        canary_percent: of the sessions, which it gets before any other; None: it is no canary.
+        withheld: why its route gives it no work at all (a mirror, a canary that was rolled back), or empty.
     """
 
     name: str
@@ -58,6 +67,11 @@ class CandidateView:
     price: float | None = None
     used_percent: int | None = None
     drain_percent: int = 90
+    share_percent: int = 100
+    share_since: datetime | None = None
+    share_until: datetime | None = None
+    canary_percent: int | None = None
+    withheld: tuple[str, str] | None = None
 
     @property
     def expected_success(self) -> float:
@@ -73,12 +87,15 @@ class Ranked:
         candidate: whose place it is.
         score: what the strategy compares: the priority, the session's draw by weight, expected milliseconds per success, or
             expected dollars per million tokens that succeed.
-        held_back: why it comes after all others whatever its score (`Draining`, `Recovering`, `JustFailed`), else "".
+        held_back: why it comes after all others whatever its score (`Draining`, `Recovering`, `Ramping`, `Canary`,
+            `JustFailed`), else "".
+        drawn: the session is one of the canary's, so it comes before all others whatever its score.
     """
 
     candidate: CandidateView
     score: float
     held_back: str = ""
+    drawn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +105,7 @@ class Preference:
     Attributes:
         strategy: the route's.
         key: of the session: the same key draws the same order.
+        session: what shares are drawn by, where that is not the key; nobody in particular is within no share.
         sticky: the candidate that the session is on already; it wins ties, and is not left because it drains.
         failed: the candidate whose outage ended the session's last attempt; any other is better.
         tried: candidates that this request has already been refused by.
@@ -97,6 +115,7 @@ class Preference:
 
     strategy: Strategy = Strategy.PRIORITY
     key: str = ""
+    session: str = ""
     sticky: str | None = None
     failed: str | None = None
     tried: frozenset[str] = field(default_factory=frozenset)
@@ -107,7 +126,9 @@ class Preference:
 def rank(eligible: Sequence[CandidateView], prefer: Preference, now: datetime) -> tuple[Ranked, ...]:
     """The eligible candidates, given in the order of the route's list, best first."""
     neutral = _neutral(eligible, prefer.strategy)
-    ranked = [Ranked(c, _score(c, prefer, neutral), held_back(c, prefer, now)) for c in eligible]
+    ranked = [
+        Ranked(c, _score(c, prefer, neutral), held_back(c, prefer, now), _is_canary_s(c, prefer)) for c in eligible
+    ]
     free = [r for r in ranked if not r.held_back] or ranked
     best = min((r.score for r in free), default=inf)
     return tuple(sorted(ranked, key=lambda r: _place(r, prefer, best)))
@@ -131,6 +152,8 @@ def numbers(ranked: Ranked, strategy: Strategy) -> str:
 _WORDS = {
     DRAINING: "takes no new session, {0.used_percent} % of its quota is used",
     RECOVERING: "has just come back from a limit, one tries it first",
+    RAMPING: "is coming back, takes {0.share_percent} % of the sessions",
+    CANARY: "is a canary, takes {0.canary_percent} % of the new sessions",
     JUST_FAILED: "its outage ended the last attempt",
 }
 
@@ -182,16 +205,38 @@ def held_back(c: CandidateView, prefer: Preference, now: datetime) -> str:
         return JUST_FAILED
     if c.recovering_until and c.recovering_until > now:
         return RECOVERING
+    if c.share_percent < _ALL and not _within(c.share_percent, RAMPING, c, prefer):
+        return RAMPING
+    if c.canary_percent is not None and c.canary_percent < _ALL and not _is_canary_s(c, prefer):
+        return CANARY
     full = c.used_percent is not None and c.used_percent >= c.drain_percent
     return DRAINING if full and c.drain_percent < 100 and c.name != prefer.sticky else ""
 
 
+def _is_canary_s(c: CandidateView, prefer: Preference) -> bool:
+    """Whether a session is one of the canary's. It stays on the side on which it is."""
+    if c.canary_percent is None:
+        return False
+    if prefer.sticky:
+        return prefer.sticky == c.name
+    return _within(c.canary_percent, CANARY, c, prefer)
+
+
+def _within(percent: int, kind: str, c: CandidateView, prefer: Preference) -> bool:
+    session = prefer.session or prefer.key
+    return bool(session) and drawn(percent, kind, c.name, session)
+
+
 def _place(ranked: Ranked, prefer: Preference, best: float) -> tuple[object, ...]:
-    """Held back or not, then the strategy's score, then ties: where the session is, then priority and draw.
+    """Held back or not, the canary's or not, then the strategy's score, then ties: where the session is, then priority and draw.
 
     Candidates of equal priority keep the list's order under `Priority`, which sorting leaves as it is.
     """
-    c, held, moves = ranked.candidate, bool(ranked.held_back), ranked.candidate.name != prefer.sticky
+    c, held, moves = (
+        ranked.candidate,
+        (bool(ranked.held_back), not ranked.drawn),
+        ranked.candidate.name != prefer.sticky,
+    )
     match prefer.strategy:
         case Strategy.PRIORITY:
             return held, ranked.score, moves

@@ -12,6 +12,7 @@ from droveway.core.conditions import find, with_condition
 from droveway.core.events import TOKEN_FIELDS
 from droveway.core.ledger import RouteLedger
 from droveway.core.notes import Note
+from droveway.core.ramp import FULL, Comeback, slowest
 from droveway.core.ranking import CandidateView, Preference, held_back, in_words
 from droveway.core.routing import CIRCUIT_OPEN, first_objection
 from droveway.core.summary import Bucket
@@ -48,7 +49,7 @@ def _view(
     seen = performance(ledger, line, now)
     ranks = not seen.is_stale(timedelta(seconds=route.spec.telemetry.stale_seconds), now)
     dialect, access = (provider.spec.dialect, provider.spec.access) if provider else _UNKNOWN
-    account = line.provider_ref.name
+    account, comeback = line.provider_ref.name, _comeback(accounts, ledger, line, now)
     return CandidateView(
         name=line.name,
         provider=account,
@@ -69,7 +70,16 @@ def _view(
         price=_price(ledger, line, now) if route.spec.strategy is Strategy.LOWEST_COST else None,
         used_percent=accounts.used_percent(account, line.model, now),
         drain_percent=provider.spec.limits.drain_percent if provider else 100,
+        share_percent=comeback.share(now) if comeback else FULL,
+        share_since=comeback.since if comeback else None,
+        share_until=comeback.grows_at(now) if comeback else None,
     )
+
+
+def _comeback(accounts: Accounts, ledger: RouteLedger, line: Candidate, now: datetime) -> Comeback | None:
+    """How a candidate comes back, whether its breaker was open or its quota spent."""
+    of_quota = accounts.comeback(line.provider_ref.name, line.model, now)
+    return slowest((ledger.breakers.comeback(line.name), of_quota), now)
 
 
 def performance(ledger: RouteLedger, line: Candidate, now: datetime) -> ModelPerformance:
@@ -145,6 +155,8 @@ def _in_short(c: CandidateStatus, now: datetime) -> str:
         words.append(f"limited until {c.limited_until_time:%Y-%m-%dT%H:%M:%SZ}")
     elif c.reason not in (ELIGIBLE, CIRCUIT_OPEN):
         words.append(c.reason)
+    if c.eligible and c.share_percent < FULL:
+        words.append(f"{c.share_percent}%")
     return " ".join(words)
 
 
@@ -160,6 +172,8 @@ def _candidate(
         message=message[:_MESSAGE],
         circuit=ledger.breakers.status(line.name, now),
         limited_until_time=view.limited_until,
+        share_percent=view.share_percent,
+        recovered_time=view.share_since,
         telemetry=telemetry_status(performance(ledger, line, now), _in_window(summary, line)),
     )
 
@@ -206,7 +220,11 @@ def next_change(
     route: ModelRoute, views: Iterable[CandidateView], status: ModelRouteStatus, now: datetime
 ) -> datetime | None:
     """When the status changes by itself: a reset, a breaker, telemetry that turns stale or leaves the window."""
-    moments = [m for view in views for m in (view.limited_until, view.circuit_until, view.recovering_until)]
+    moments = [
+        moment
+        for view in views
+        for moment in (view.limited_until, view.circuit_until, view.recovering_until, view.share_until)
+    ]
     for candidate in status.candidates:
         if last := candidate.telemetry.last_event_time:
             spans = (route.spec.telemetry.stale_seconds, route.spec.telemetry.window_seconds)
@@ -237,6 +255,14 @@ def urgent(old: ModelRouteStatus, new: ModelRouteStatus) -> bool:
 def _essence(status: ModelRouteStatus) -> object:
     conditions = [(c.type, c.status, c.reason, c.observed_generation) for c in status.conditions]
     return conditions, [
-        (c.name, c.eligible, c.reason, c.limited_until_time, c.circuit.state, c.circuit.probe_times)
+        (
+            c.name,
+            c.eligible,
+            c.reason,
+            c.limited_until_time,
+            c.recovered_time,
+            c.circuit.state,
+            c.circuit.probe_times,
+        )
         for c in status.candidates
     ]

@@ -50,6 +50,12 @@ def is_not_ready(c: CandidateView, now: datetime) -> Objection | None:
     return Objection(c.name, *c.not_ready) if c.not_ready else None
 
 
+def is_withheld(c: CandidateView, now: datetime) -> Objection | None:
+    """Its route gives it no work."""
+    del now
+    return Objection(c.name, *c.withheld) if c.withheld else None
+
+
 def is_unfit(c: CandidateView, now: datetime) -> Objection | None:
     """It cannot serve this run or request."""
     del now
@@ -88,6 +94,7 @@ def is_recovering(c: CandidateView, now: datetime) -> Objection | None:
 
 
 OBJECTIONS: tuple[Callable[[CandidateView, datetime], Objection | None], ...] = (
+    is_withheld,
     is_not_ready,
     is_unfit,
     is_limited,
@@ -133,6 +140,8 @@ def _why(best: Ranked, prefer: Preference, rejected: Sequence[Objection]) -> str
         Strategy.LOWEST_LATENCY: "lowest latency",
         Strategy.LOWEST_COST: "lowest cost",
     }[prefer.strategy]
+    if best.drawn and not best.held_back:
+        how = f"canary for {best.candidate.canary_percent} % of the new sessions"
     measured = prefer.strategy in (Strategy.LOWEST_LATENCY, Strategy.LOWEST_COST)
     how += f" ({numbers(best, prefer.strategy)})" if measured or best.held_back else ""
     if not rejected:

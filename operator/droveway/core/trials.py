@@ -7,6 +7,7 @@ Kept in memory alone: after a restart the first look at a quota is a trial like 
 from datetime import datetime, timedelta
 
 from droveway.core.limitbook import Limit, LimitBook, Page, pages
+from droveway.core.ramp import STEP, Comeback, slowest
 
 TRIAL = timedelta(seconds=60)
 """How long a quota is on trial without news. Silence is consent: a limit shows in the first answer."""
@@ -18,6 +19,7 @@ class Trials:
     def __init__(self, book: LimitBook) -> None:
         self._book = book
         self._begun: dict[Page, tuple[datetime, datetime]] = {}  # the end of the limit, and when its trial began
+        self._back: dict[Page, Comeback] = {}
 
     def until(self, key: str, model: str, now: datetime) -> datetime | None:
         """Until when nobody else should try a model of that key; None: it is free, or nobody tries it yet."""
@@ -41,6 +43,37 @@ class Trials:
         """Whether whoever begins now is the trial."""
         return self._untried(key, model, now) is not None
 
+    def succeeded(self, key: str, started_at: datetime, model: str = "", at: datetime | None = None) -> bool:
+        """Notes a success in the book. A limit that it proves to be over is back, in steps; see `LimitBook.succeeded`."""
+        at = at or started_at
+        found = self._book.unproven(key, at, model)
+        cleared = self._book.succeeded(key, started_at, model, at)
+        for page in pages(key, model) & self._back.keys():
+            self._back[page] = self._back[page].succeeded(started_at)
+        if found and started_at > found[1].set_at and _was_long(found[1]):
+            page, limit = found
+            over, begun = self._begun.get(page, (None, at))
+            self._back[page] = Comeback(min(at, begun + TRIAL) if over == limit.until else at)
+        return cleared
+
+    def comeback(self, key: str, model: str, now: datetime) -> Comeback | None:
+        """How a model of that key comes back after its limit; None: all of it is there, or none yet."""
+        if not self._back and not self._book:
+            return None
+        return slowest([*(self._back.get(page) for page in pages(key, model)), self._untold(key, model, now)], now)
+
+    def forget(self, key: str) -> None:
+        """The account behind a quota key is gone."""
+        self._back = {page: back for page, back in self._back.items() if page[0] != key}
+
+    def _untold(self, key: str, model: str, now: datetime) -> Comeback | None:
+        """A quota whose trial has ended without news."""
+        found = self._book.unproven(key, now, model)
+        if found is None or not _was_long(found[1]):
+            return None
+        over, begun = self._begun.get(found[0], (None, now))
+        return Comeback(begun + TRIAL) if over == found[1].until and now >= begun + TRIAL else None
+
     def give_back(self, key: str, model: str, begun: datetime) -> None:
         """The trial that began then was not made after all."""
         for page in pages(key, model):
@@ -50,3 +83,8 @@ class Trials:
     def _untried(self, key: str, model: str, now: datetime) -> tuple[Page, Limit] | None:
         found = self._book.unproven(key, now, model)
         return found if found and self._begun.get(found[0], (None, now))[0] != found[1].until else None
+
+
+def _was_long(limit: Limit) -> bool:
+    """Whether it kept work away for so long that not all should come back at once: a throttle of seconds did not."""
+    return limit.until - limit.set_at >= STEP

@@ -112,7 +112,9 @@ class App:
         if name != route.key.name:
             message = f"run {caller.run.name} is on route {route.key.name}; ask about that one"
             return _json(403, {"error": {"type": "permission_error", "message": message}})
-        return _json(200, explain(self._services.standing, route, caller.run, datetime.now(UTC)))
+        return _json(
+            200, explain(self._services.standing, self._services.admission, route, caller.run, datetime.now(UTC))
+        )
 
     def _admitted(self, scope: Scope) -> tuple[Caller, Route]:
         return self._intake.admit(scope["headers"], scope["query_string"].decode("latin-1"))

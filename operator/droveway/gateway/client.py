@@ -40,6 +40,12 @@ class Asked:
     session_id: str
     deadline: Deadline = NEVER
 
+    @property
+    def drawn_by(self) -> str:
+        """What shares are drawn by: a placed run, so that it stays on its side; else its session, else this request."""
+        run = self.caller.run
+        return run.uid if run.candidate else self.session_id or self.id
+
 
 class Answering:
     """The answer to the agent.

@@ -62,7 +62,12 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One line of a route, with what the operator knows of it. `agent`: the Agent it names; "" for the run's."""
+    """One line of a route, with what the operator knows of it.
+
+    Attributes:
+        agent: the Agent it names; "" for the run's.
+        back_since: since when it comes back in steps, after an outage or a limit that the operator saw.
+    """
 
     name: str
     provider: Key
@@ -75,6 +80,7 @@ class Candidate:
     latency_ms: float | None = None
     timed_at: datetime | None = None
     agent: str = ""
+    back_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +271,7 @@ def route_of(manifest: dict[str, Any]) -> Route:
                 known.telemetry.average_latency_milliseconds,
                 known.telemetry.last_event_time,
                 line.agent_ref.name if line.agent_ref else "",
+                known.recovered_time,
             )
         )
     rule = spec.circuit_breaker

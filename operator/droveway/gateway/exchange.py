@@ -65,6 +65,7 @@ class Exchange:
         prefer = Preference(
             strategy=self._asked.route.strategy,
             key=self._asked.caller.run.uid,
+            session=self._asked.drawn_by,
             sticky=self._asked.caller.run.candidate or None,
             tried=frozenset(self._refusals),
         )

@@ -43,8 +43,8 @@ def exhausted(candidates: Sequence[CandidateView], refusals: Mapping[str, Verdic
 
 def _standing(c: CandidateView, refusal: Verdict | None, now: datetime) -> Verdict:
     """Why one candidate cannot be used, and until when. Limits first: they last."""
-    if c.not_ready or c.unfit:
-        reason, message = c.not_ready or c.unfit or ("", "")
+    if c.withheld or c.not_ready or c.unfit:
+        reason, message = c.withheld or c.not_ready or c.unfit or ("", "")
         kind = EndClass.REQUEST_REJECTED if reason == CANNOT_CONVERT else EndClass.AUTH_FAILED
         return Verdict(kind, None, Scope.PROVIDER, f"{reason} {message}".strip())
     if c.limited_until and c.limited_until > now:

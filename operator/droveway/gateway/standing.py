@@ -3,7 +3,7 @@
 The gateway's own limits and breakers only ever add to the operator's word, they never overrule it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -11,12 +11,14 @@ from droveway.api.enums import Access, CircuitName, Dialect, EndClass, Strategy
 from droveway.cluster.objects import Key
 from droveway.core.health import CircuitBreaker, CircuitState
 from droveway.core.limitbook import Limit, LimitBook, pages
+from droveway.core.ramp import FULL, slowest
 from droveway.core.ranking import CandidateView
 from droveway.core.routing import first_objection
 from droveway.core.trials import Trials
 from droveway.core.utilization import Reading, UtilizationBook
 from droveway.core.verdict import Scope, Verdict
 from droveway.dialects import utilization
+from droveway.gateway.comebacks import BreakerKey, Comebacks
 from droveway.gateway.config import Candidate, Config, Provider, Route, Run, Snapshot
 from droveway.gateway.exhausted import CANNOT_CONVERT
 from droveway.gateway.ledger import Call
@@ -24,9 +26,6 @@ from droveway.gateway.prices import PricedModel, Prices
 
 _REFUSED_FOR = timedelta(seconds=60)  # then a refused key is tried again: the vendor may have been wrong
 _LONGEST_REASON = 256
-
-BreakerKey = tuple[Key, str]
-"""A route and one of its candidates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +41,22 @@ class Need:
     dialect: Dialect
     agent: str = ""
     cannot: Mapping[Dialect, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """What this gateway knows of a candidate, for people.
+
+    Attributes:
+        breaker: its own here, which may only be stricter than the operator's.
+        limit: the limit that lasts longest, of the operator's word and our own.
+        readings: how much of its account's quota windows is used.
+    """
+
+    provider: Provider
+    breaker: CircuitBreaker
+    limit: Limit | None
+    readings: Sequence[Reading]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +78,7 @@ class Standing:
         self._accounts: set[str] = set()
         self._breakers: dict[BreakerKey, CircuitBreaker] = {}
         self._adopted: dict[BreakerKey, datetime] = {}
+        self._comebacks = Comebacks()
         self._refused: dict[Key, _Refusal] = {}
 
     def route(self, run: Run) -> Route | None:
@@ -93,6 +109,17 @@ class Standing:
         """The candidates of a route, with everything that speaks against each for a request."""
         return tuple(self._view(route, candidate, need, now) for candidate in route.candidates)
 
+    def detail(self, route: Route, candidate: Candidate, now: datetime) -> Detail | None:
+        """How a candidate stands; None when there is no such provider."""
+        if (provider := self._config.snapshot.providers.get(candidate.provider)) is None:
+            return None
+        return Detail(
+            provider,
+            self._breaker(route, candidate),
+            self._limit(provider, candidate.model, now),
+            self._used.readings(provider.quota_key, now),
+        )
+
     def enter(
         self, route: Route, candidate: Candidate, provider: Provider, now: datetime, *, waited: bool
     ) -> Verdict | None:
@@ -121,8 +148,11 @@ class Standing:
         """Learns from the end of a call. What an agent's leaving or a bad request ends teaches nothing (R-B7)."""
         breaker, provider, model = self._breaker(route, call.candidate), call.provider, call.candidate.model
         if verdict.is_success:
-            breaker.record_success(now, call.started_at)
-            self._limits.succeeded(provider.quota_key, call.started_at, model, now)
+            key = (route.key, call.candidate.name)
+            if breaker.record_success(now, call.started_at):
+                self._comebacks.begin(key, now)
+            self._comebacks.succeeded(key, call.started_at, now)
+            self._trials.succeeded(provider.quota_key, call.started_at, model, now)
             self._refused.pop(provider.key, None)
         elif verdict.is_limit:
             self._limits.set(provider.quota_key, verdict, now, now, model)
@@ -146,6 +176,7 @@ class Standing:
         for lost in self._accounts - accounts:
             self._limits.forget(lost)
             self._used.forget(lost)
+            self._trials.forget(lost)
         self._accounts = accounts
         for account in snapshot.providers.values():
             for told in account.utilization:
@@ -154,9 +185,12 @@ class Standing:
         for gone in self._breakers.keys() - known:
             del self._breakers[gone]
             self._adopted.pop(gone, None)
+        self._comebacks.keep(known)
         for route in snapshot.routes.values():
             for candidate in route.candidates:
                 self._adopt_circuit(route, candidate)
+                if candidate.back_since:
+                    self._comebacks.begin((route.key, candidate.name), candidate.back_since)
 
     def _adopt_circuit(self, route: Route, candidate: Candidate) -> None:
         """An opening that the operator recorded opens ours as well, once; what our own probes find out then stands."""
@@ -191,6 +225,13 @@ class Standing:
         limit = self._limit(provider, candidate.model, now)
         breaker = self._breaker(route, candidate)
         timed = candidate.timed_at is not None and now - candidate.timed_at <= route.stale_after
+        comeback = slowest(
+            (
+                self._comebacks.of((route.key, candidate.name)),
+                self._trials.comeback(provider.quota_key, candidate.model, now),
+            ),
+            now,
+        )
         rates = None
         if route.strategy is Strategy.LOWEST_COST:
             rates = self._prices.rates(PricedModel(provider.base_url, provider.dialect, candidate.model))
@@ -215,6 +256,9 @@ class Standing:
             price=rates.typical if rates else None,
             used_percent=self._used.used_percent(provider.quota_key, candidate.model, now),
             drain_percent=provider.drain_percent,
+            share_percent=comeback.share(now) if comeback else FULL,
+            share_since=comeback.since if comeback else None,
+            share_until=comeback.grows_at(now) if comeback else None,
         )
 
     def _limit(self, provider: Provider, model: str, now: datetime) -> Limit | None:

@@ -42,7 +42,13 @@ def circuits() -> dict[tuple[str, ...], float]:
 
 def used() -> dict[tuple[str, ...], float]:
     """Used shares by window."""
-    return samples("droveway_quota_used_ratio", tenant="team", provider="anthropic")
+    return samples("droveway_quota_used_ratio", tenant="team", provider="anthropic", quota_group="anthropic")
+
+
+def forecast() -> dict[tuple[str, ...], float]:
+    """When windows will be spent, in Unix time."""
+    name = "droveway_quota_forecast_spent_timestamp_seconds"
+    return samples(name, tenant="team", provider="anthropic", quota_group="anthropic")
 
 
 def limited() -> dict[tuple[str, ...], float]:
@@ -118,6 +124,19 @@ class TestQuota:
         desk.pass_time(600)
         await judge(desk)
         assert used() == {("7d",): 1.2}
+
+    async def test_when_it_will_be_spent_at_its_pace_and_nothing_while_it_lasts(self) -> None:
+        desk = a_desk()
+        half_way = after(2.5 * 3600)
+        await desk.ledgers.submit(batch(replace(completion(1), utilization=(Reading("5h", 40, half_way, desk.now),))))
+        await judge(desk)
+        assert forecast() == {}, "it begins anew before that"
+        await desk.ledgers.submit(batch(replace(completion(2), utilization=(Reading("5h", 80, half_way, desk.now),))))
+        await judge(desk)
+        assert forecast() == {("5h",): pytest.approx(after(2.5 * 3600 / 4).timestamp(), abs=60)}
+        desk.pass_time(2.5 * 3600)
+        await judge(desk)
+        assert forecast() == {}
 
     async def test_until_when_it_is_spent_and_nothing_while_it_is_not(self) -> None:
         desk = a_desk()

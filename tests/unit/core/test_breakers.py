@@ -9,6 +9,7 @@ from droveway.api.v1alpha1.modelroute import CircuitStatus
 from droveway.core.breakers import Breakers
 from droveway.core.events import Record
 from droveway.core.health import CircuitState
+from droveway.core.ramp import Comeback
 from helpers.told import NOON, a_route, after, completion, failure, outage, verdict
 
 OPENED = CircuitStatus.model_validate({"state": "Open", "failures": 3, "openedTime": "2026-11-21T12:00:00Z"})
@@ -194,3 +195,49 @@ def test_all_are_closed_by_hand_and_only_what_was_open_has_changed() -> None:
     assert (name, change.reason, change.message, change.at) == ("a", TransitionReason.RESET, "reset by hand", after(1))
     assert found.transition("a") == change
     assert found.allows("a", after(1))
+
+
+class TestComingBack:
+    def closed(self) -> Breakers:
+        found = opened()
+        found.start("a", after(33))
+        tell(found, completion(4, 35), 35, started=33)
+        return found
+
+    def test_a_probe_that_closes_it_brings_it_back_in_steps(self) -> None:
+        assert opened().comeback("a") is breakers().comeback("nobody") is None
+        found = self.closed()
+        assert found.comeback("a") == Comeback(after(35))
+        tell(found, completion(5, 36), 36, started=34)
+        tell(found, completion(6, 37), 37, started=35)
+        assert found.comeback("a") == Comeback(after(35), 1)
+
+    def test_what_opens_again_begins_again(self) -> None:
+        found = self.closed()
+        for seconds in (40, 41, 42):
+            tell(found, outage(1, seconds), seconds)
+        assert found.comeback("a") is None
+
+    def test_who_resets_it_by_hand_wants_all_of_it(self) -> None:
+        found = self.closed()
+        found.reset(after(40), "reset by hand")
+        assert found.comeback("a") is None
+
+    def test_a_restart_goes_on_where_it_was(self) -> None:
+        found, restarted = self.closed(), breakers()
+        tell(found, completion(6, 37), 37, started=36)
+        restarted.put_back(found.snapshot())
+        assert restarted.comeback("a") == Comeback(after(35), 1)
+        older = {name: {k: v for k, v in kept.items() if k != "comeback"} for name, kept in found.snapshot().items()}
+        restarted.put_back(older)
+        assert restarted.comeback("a") is None, "what an earlier release wrote"
+
+    @pytest.mark.parametrize(
+        "broken", [1, ["x", 0], ["2026-11-21T12:00:00Z", "1"], ["2026-11-21T12:00:00Z"], [None, 0]]
+    )
+    def test_what_is_none_is_refused(self, broken: object) -> None:
+        found = self.closed()
+        snapshot = found.snapshot()
+        with pytest.raises((ValueError, TypeError)):
+            found.put_back({**snapshot, "a": {**snapshot["a"], "comeback": broken}})
+        assert found.comeback("a") == Comeback(after(35)), "nothing was taken over"

@@ -13,6 +13,7 @@ from helpers.told import (
     a_provider,
     a_route,
     after,
+    batch,
     completion,
     failure,
     outage,
@@ -68,6 +69,20 @@ def test_a_quota_on_trial_is_seen_by_who_chooses() -> None:
     assert seen.views()["a"].recovering_until == after(90)
     assert (seen.status().candidates[0].eligible, seen.status().candidates[0].reason) == (True, "Recovering")
     assert seen.wakes() == after(90)
+
+
+def test_what_comes_back_does_so_in_steps_for_all_to_see() -> None:
+    seen = Seen(*(outage(n, n) for n in (1, 2, 3)))
+    whole = seen.status()
+    seen.at(50).ledger.apply(batch(completion(4, 50, started_at=after(45))), after(50), lambda *_: True)
+    back = seen.status()
+    first = back.candidates[0]
+    assert (first.eligible, first.reason, first.share_percent, first.recovered_time) == (True, "Ramping", 10, after(50))
+    assert back.candidate_summary.startswith("a Closed 25% 1000ms Ramping 10%,")
+    assert urgent(whole, back), "gateways follow"
+    assert seen.wakes() == after(50 + 120)
+    later = seen.at(50 + 240).status().candidates[0]
+    assert (later.reason, later.share_percent, later.recovered_time) == ("Eligible", 100, None)
 
 
 def test_what_was_told_is_summed_up() -> None:

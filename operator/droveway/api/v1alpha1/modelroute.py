@@ -135,6 +135,13 @@ class CandidateStatus(Wire):
     message: Message = ""
     circuit: CircuitStatus = CircuitStatus()
     limited_until_time: Time | None = None
+    share_percent: Annotated[
+        int,
+        Field(ge=0, le=100, description="Share of the sessions that it may take: less than all while it comes back."),
+    ] = 100
+    recovered_time: Annotated[
+        Time | None, Field(description="Since when it comes back in steps, after an outage or a limit.")
+    ] = None
     telemetry: TelemetryStatus = TelemetryStatus()
 
 
