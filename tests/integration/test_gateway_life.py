@@ -228,8 +228,8 @@ async def test_files_mode_as_a_process(tmp_path: Path) -> None:
                 process.kill()
                 await process.wait()
     line = next(json.loads(text) for text in log.splitlines() if json.loads(text)["message"] == "request")
-    assert (line["run"], line["route"], line["candidate"], line["outcome"]) == ("run", "main", "a", "Succeeded")
-    assert line["attempts"] == [["a", "Succeeded"]]
+    assert (line["run"], line["route"], line["candidate"], line["verdict"]) == ("run", "main", "a", "Succeeded")
+    assert [(a["candidate"], a["verdict"]) for a in line["attempts"]] == [("a", "Succeeded")]
     for hidden in (key, "key-of-a", "of the prompt"):
         assert hidden not in log + json.dumps(lines)
 

@@ -24,7 +24,7 @@ def described(registry: Any) -> Iterator[str]:
     """A row of the table for every metric of ours."""
     for collector in registry._collector_to_names:
         for family in collector.describe() if hasattr(collector, "_labelnames") else ():
-            if family.name.startswith("droveway_"):
+            if family.name.startswith(("droveway_", "gen_ai_")):
                 name = family.name + ("_total" if family.type == "counter" else "")
                 labels = ", ".join(f"`{label}`" for label in collector._labelnames)
                 yield f"| `{name}` | {family.type} | {labels} | {family.documentation} |"
@@ -33,7 +33,7 @@ def described(registry: Any) -> Iterator[str]:
 def listed(section: str) -> list[str]:
     """The rows of a section of the page."""
     text = PAGE.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
-    return re.findall(r"^\| `droveway_.*\|$", text, re.MULTILINE)
+    return re.findall(r"^\| `(?:droveway|gen_ai)_.*\|$", text, re.MULTILINE)
 
 
 @pytest.mark.parametrize(("section", "registry"), [("Operator", REGISTRY), ("Gateway", of_the_gateway())])
@@ -44,6 +44,6 @@ def test_every_metric_is_listed_once(section: str, registry: Any) -> None:
 def test_every_metric_that_a_query_names_is_listed() -> None:
     known = {row.split("`")[1] for section in ("Operator", "Gateway") for row in listed(section)}
     queries = PAGE.partition("\n## What to watch\n")[2]
-    asked = {re.sub("_(bucket|sum|count)$", "", name) for name in re.findall(r"\bdroveway_\w+", queries)}
+    asked = {re.sub("_(bucket|sum|count)$", "", name) for name in re.findall(r"\b(?:droveway|gen_ai)_\w+", queries)}
     assert len(asked) > 5
     assert asked <= known

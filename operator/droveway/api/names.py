@@ -58,6 +58,7 @@ CONFIGMAP_TELEMETRY_PREFIX = "droveway-telemetry-"
 HEADER_ROUTE = "X-Droveway-Route"
 HEADER_CANDIDATE = "X-Droveway-Candidate"
 HEADER_ATTEMPTS = "X-Droveway-Attempts"
+HEADER_REQUEST_ID = "X-Droveway-Request-Id"  # `x-request-id` of an answer is the provider's own
 
 # Request header, in and on to whoever is asked next: milliseconds that the caller still waits.
 HEADER_DEADLINE = "X-Droveway-Deadline-Ms"

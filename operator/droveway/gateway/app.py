@@ -13,6 +13,7 @@ from droveway.gateway.attempt import Services
 from droveway.gateway.client import Answering, Receive, Scope, Send
 from droveway.gateway.config import Config, Route
 from droveway.gateway.explain import explain
+from droveway.gateway.gauges import show_candidates
 from droveway.gateway.identity import Caller, NotAllowed
 from droveway.gateway.intake import AgentGone, Encoded, Intake, NotServed, TooLong
 from droveway.gateway.ledger import Account
@@ -23,6 +24,15 @@ from droveway.observability.metrics import CONTENT_TYPE
 
 _EXPLAIN = re.compile(r"/v1/routes/([^/:]+):explain")
 _NOT_READY_SECONDS = 1
+_REFUSED_AS: dict[type[Exception], EndClass] = {
+    AgentGone: EndClass.CANCELLED,
+    TooLong: EndClass.REQUEST_REJECTED,
+    Encoded: EndClass.REQUEST_REJECTED,
+    NotAllowed: EndClass.AUTH_FAILED,
+    BadRequest: EndClass.REQUEST_REJECTED,
+    NotServed: EndClass.PROVIDER_OUTAGE,
+}
+_STATUS: dict[type[Exception], int] = {TooLong: 413, Encoded: 415, NotAllowed: 401}
 
 
 class App:
@@ -70,29 +80,23 @@ class App:
             told = {"valkey": "up" if shared.up else "away; every replica counts for itself"} if shared else {}
             return _json(200 if found.ready else 503, {**found.body, **told})
         if method == "GET" and path == "/metrics":
+            show_candidates(self._services.metrics, self._services.standing, self._config.snapshot, datetime.now(UTC))
             return Reply(200, [("content-type", CONTENT_TYPE)], self._services.metrics.expose())
         return _json(404, {"error": {"type": "not_found_error", "message": f"there is no {method} {path} here"}})
 
     async def _generate(self, spec: DialectSpec, scope: Scope, receive: Receive, answering: Answering) -> None:
-        began = time.monotonic()
+        origin = self._intake.origin(scope["headers"], time.monotonic())
+        answering.name(origin.request_id)
         try:
             body = await self._intake.body(scope["headers"], receive)
-            asked = self._intake.asked(spec, scope, body, began)
-        except AgentGone:
-            return
-        except TooLong:
-            message = f"the request is longer than {self._intake.max_body_bytes} bytes"
-            await answering.reply(spec.error_response(EndClass.REQUEST_REJECTED, message)._replace(status=413))
-        except Encoded as error:
-            await answering.reply(spec.error_response(EndClass.REQUEST_REJECTED, str(error))._replace(status=415))
-        except NotAllowed as error:
-            await answering.reply(spec.error_response(EndClass.AUTH_FAILED, str(error))._replace(status=401))
-        except BadRequest as error:
-            await answering.reply(spec.error_response(EndClass.REQUEST_REJECTED, str(error)))
-        except NotServed as error:
-            await answering.reply(spec.error_response(EndClass.PROVIDER_OUTAGE, str(error), _NOT_READY_SECONDS))
+            asked = self._intake.asked(spec, scope, body, origin)
+        except (AgentGone, TooLong, Encoded, NotAllowed, BadRequest, NotServed) as error:
+            kind = _REFUSED_AS[type(error)]
+            self._services.ledger.refused(origin, scope["path"], kind, str(error))
+            if not isinstance(error, AgentGone):
+                await answering.reply(_refusal_in(spec, kind, error))
         else:
-            with self.under_way.take(Serving(self._services, asked, answering, Account(began))) as serving:
+            with self.under_way.take(Serving(self._services, asked, answering, Account(origin.began))) as serving:
                 await serving.run(receive)
 
     def _models(self, scope: Scope) -> Reply:
@@ -118,6 +122,14 @@ class App:
 
     def _admitted(self, scope: Scope) -> tuple[Caller, Route]:
         return self._intake.admit(scope["headers"], scope["query_string"].decode("latin-1"))
+
+
+def _refusal_in(spec: DialectSpec, kind: EndClass, error: Exception) -> Reply:
+    """Why a request is turned away, in its own dialect."""
+    if isinstance(error, NotServed):
+        return spec.error_response(kind, str(error), _NOT_READY_SECONDS)
+    reply = spec.error_response(kind, str(error))
+    return reply._replace(status=_STATUS.get(type(error), reply.status))
 
 
 def _refusal(error: Exception) -> Reply:

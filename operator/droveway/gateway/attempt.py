@@ -72,8 +72,9 @@ class Attempt:
             return _no_slot(provider, "would become free before the deadline")
         except QueueTimeout:
             return _no_slot(provider, f"became free in {services.queue_seconds:g} s")
+        finally:
+            self._account.phases.queue += time.monotonic() - began
         try:
-            self._account.foreign += turn.began - began
             objection = services.standing.enter(
                 self._asked.route, candidate, provider, datetime.now(UTC), waited=turn.waited
             )
@@ -127,6 +128,7 @@ class Attempt:
         if left is not None:
             headers.append((_DEADLINE_HEADER, str(left)))
         answer = await self._services.upstream.send(url, headers, spec.rewrite(request, model))
+        call.headed = time.monotonic()
         call.utilization = self._services.standing.learn(call.provider, answer.headers, datetime.now(UTC))
         try:
             if answer.status >= 300:
@@ -168,6 +170,7 @@ class Attempt:
             verdict, self._account.answered = Verdict(EndClass.SUCCEEDED), True
         if verdict is CANCELLED and not self._asked.deadline.left(time.monotonic() + _COARSE):
             verdict = Verdict(EndClass.TIMEOUT, None, Scope.REQUEST, self._asked.deadline.reason)
+        self._account.end(call, verdict)
         if self._counts:
             self._services.standing.note(self._asked.route, call, verdict, datetime.now(UTC))
             self._services.ledger.call_ended(self._asked, self._account, call, verdict)

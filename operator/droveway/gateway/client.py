@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from droveway.api.names import HEADER_ATTEMPTS, HEADER_CANDIDATE, HEADER_ROUTE
+from droveway.api.names import HEADER_ATTEMPTS, HEADER_CANDIDATE, HEADER_REQUEST_ID, HEADER_ROUTE
 from droveway.core.deadline import NEVER, Deadline
+from droveway.core.trace import Trace
 from droveway.dialects import DialectSpec, Reply, Request
 from droveway.gateway.config import Route
 from droveway.gateway.identity import Caller
@@ -17,6 +18,23 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 _LAST_WORD_SECONDS = 5.0
 
 Headers = list[tuple[bytes, bytes]]
+_REQUEST_ID = HEADER_REQUEST_ID.lower().encode()
+
+
+class Origin(NamedTuple):
+    """Where a request comes from.
+
+    Attributes:
+        began: monotonic seconds at which its head was here.
+        id: ours, of this request alone: events of its calls have it.
+        request_id: the caller's, if it gave one that can be told on; else ours. In logs, in the answer, and upstream.
+        trace: the caller's place in its trace, if it named one.
+    """
+
+    began: float
+    id: str
+    request_id: str
+    trace: Trace | None = None
 
 
 class AgentStalled(Exception):  # noqa: N818 - says what happened
@@ -28,6 +46,9 @@ class Asked:
     """A request whose caller, dialect and route are known.
 
     Attributes:
+        id: of this request alone.
+        request_id: by which its caller and its provider know it.
+        trace: what it is a part of: the caller's span, else the attempt of the run.
         deadline: when it ends, answered or not; whoever waits for something waits no longer.
     """
 
@@ -38,6 +59,8 @@ class Asked:
     headers: Headers
     route: Route
     session_id: str
+    request_id: str
+    trace: Trace
     deadline: Deadline = NEVER
 
     @property
@@ -54,12 +77,18 @@ class Answering:
         started: the head is out; from now on only the body can tell of trouble.
         sending: a piece is on its way, and the agent has not made room for it yet.
         done: the last piece is on its way or out.
+        marks: headers of ours that tell what happened so far.
     """
 
     def __init__(self, send: Send) -> None:
         self._send_now = send
         self.started = self.sending = self.done = False
         self.marks: Headers = []
+        self._named: Headers = []
+
+    def name(self, request_id: str) -> None:
+        """The id of the request, for the headers of the answer."""
+        self._named = [(_REQUEST_ID, request_id.encode())]
 
     def mark(self, route: str, candidate: str, attempts: int) -> None:
         """What happened so far, for the headers of the answer."""
@@ -73,7 +102,9 @@ class Answering:
     async def start(self, status: int, headers: Headers) -> None:
         """Sends the head."""
         self.started = True
-        await self._send({"type": "http.response.start", "status": status, "headers": headers + self.marks})
+        await self._send(
+            {"type": "http.response.start", "status": status, "headers": headers + self._named + self.marks}
+        )
 
     async def piece(self, body: bytes) -> None:
         """Sends a piece of the body."""

@@ -97,7 +97,7 @@ class Exchange:
             return False
         self._waited = True
         seconds = max(0.0, (verdict.until - now).total_seconds()) + _LATE
-        self._account.foreign += seconds
+        self._account.phases.pause += seconds
         await asyncio.sleep(seconds)
         self._refusals = {name: v for name, v in self._refusals.items() if v.retry is not Retry.SAME_CANDIDATE}
         return True

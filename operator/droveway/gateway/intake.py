@@ -3,11 +3,13 @@
 import itertools
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 from droveway.api.names import HEADER_DEADLINE
 from droveway.core.deadline import NEVER, Deadline
+from droveway.core.trace import attempt_trace, read_traceparent
 from droveway.dialects import BadRequest, DialectSpec, client_key
-from droveway.gateway.client import Asked, Headers, Receive, Scope
+from droveway.gateway.client import Asked, Headers, Origin, Receive, Scope
 from droveway.gateway.config import Config, Route, Run
 from droveway.gateway.identity import Caller, Doorkeeper
 
@@ -15,7 +17,12 @@ _SESSION_HEADERS = (b"x-claude-code-session-id", b"session-id", b"x-session-id")
 _DEADLINE_HEADER = HEADER_DEADLINE.lower().encode()
 _MILLISECONDS = re.compile(rb"0*[1-9][0-9]{0,9}")
 _LONG_BODIES = 4  # of the longest kind, half here at once
+_GONE = "the agent left before it had sent all of its request"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+=-]{0,127}")
 _KEY_PARAMETER = re.compile(r"(?:^|&)key=[^&]*")
+
+
+_attempt = lru_cache(maxsize=4096)(attempt_trace)
 
 
 class AgentGone(Exception):  # noqa: N818 - says what happened
@@ -69,17 +76,17 @@ class Intake:
         """
         for name, value in headers:
             if name == b"content-length" and value.isdigit() and int(value) > self.max_body_bytes:
-                raise TooLong
+                raise self._too_long()
             if name == b"content-encoding" and value.lower() not in (b"", b"identity"):
                 raise Encoded("compressed requests are not read here; send it without content-encoding")
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise AgentGone
+            raise AgentGone(_GONE)
         body: bytes = message["body"]
         if message["more_body"]:
             body = await self._rest(body, receive)
         if len(body) > self.max_body_bytes:
-            raise TooLong
+            raise self._too_long()
         return body
 
     async def _rest(self, piece: bytes, receive: Receive) -> bytes:
@@ -89,12 +96,12 @@ class Intake:
         try:
             while True:
                 if size > self.max_body_bytes:
-                    raise TooLong
+                    raise self._too_long()
                 if self._half_here > self.max_body_bytes * _LONG_BODIES:
                     raise NotServed("too many long requests are on their way; try again")
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    raise AgentGone
+                    raise AgentGone(_GONE)
                 pieces.append(message["body"])
                 size += len(pieces[-1])
                 self._half_here += len(pieces[-1])
@@ -103,8 +110,21 @@ class Intake:
         finally:
             self._half_here -= size
 
-    def asked(self, spec: DialectSpec, scope: Scope, body: bytes, began: float) -> Asked:
-        """What is asked, by whom. Its deadline counts from `began`, in monotonic seconds.
+    def _too_long(self) -> TooLong:
+        return TooLong(f"the request is longer than {self.max_body_bytes} bytes")
+
+    def origin(self, headers: Headers, began: float) -> Origin:
+        """Names a request. A caller's `x-request-id` or `traceparent` that cannot be told on as it is counts as none."""
+        number, given, parent = f"{self._boot[:8]}-{next(self._numbers)}", "", None
+        for name, value in headers:
+            if name == b"x-request-id":
+                given = value.decode("latin-1")
+            elif name == b"traceparent":
+                parent = read_traceparent(value.decode("latin-1"))
+        return Origin(began, number, given if _REQUEST_ID.fullmatch(given) else number, parent)
+
+    def asked(self, spec: DialectSpec, scope: Scope, body: bytes, origin: Origin) -> Asked:
+        """What is asked, by whom.
 
         Raises:
             BadRequest: the body is not a request of this dialect, or its deadline is no number of milliseconds.
@@ -115,8 +135,15 @@ class Intake:
         caller, route = self.admit(headers, query)
         request = spec.read_request(body, scope["path"], _KEY_PARAMETER.sub("", query).lstrip("&"))
         session = next((value.decode("latin-1") for name, value in headers if name in _SESSION_HEADERS), "")
-        number, deadline = f"{self._boot[:8]}-{next(self._numbers)}", read_deadline(headers, began)
-        return Asked(number, caller, spec, request, headers, route, session[:256], deadline)
+        headers = [
+            *(pair for pair in headers if pair[0] != b"x-request-id"),
+            (b"x-request-id", origin.request_id.encode()),
+        ]
+        trace = origin.trace or _attempt(caller.run.uid, caller.attempt)
+        deadline = read_deadline(headers, origin.began)
+        return Asked(
+            origin.id, caller, spec, request, headers, route, session[:256], origin.request_id, trace, deadline
+        )
 
     def admit(self, headers: Headers, query: str) -> tuple[Caller, Route]:
         """Who asks, and on which route.

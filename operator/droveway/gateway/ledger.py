@@ -1,6 +1,5 @@
 """The account of every request and every upstream call: an event to the operator, metrics, and one line in the log."""
 
-import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,13 +10,12 @@ from droveway.core.completion import TokenBreakdown
 from droveway.core.events import Record, RecordKind
 from droveway.core.utilization import Reading
 from droveway.core.verdict import Verdict
-from droveway.gateway.client import Asked
+from droveway.gateway import requestlog
+from droveway.gateway.client import Asked, Origin
 from droveway.gateway.config import Candidate, Provider
 from droveway.gateway.metrics import GatewayMetrics, Target
 from droveway.gateway.prices import PricedModel
 from droveway.gateway.reporter import Reporter
-
-log = logging.getLogger("droveway.gateway.requests")
 
 _LONGEST_ERROR = 256
 
@@ -27,6 +25,9 @@ class Call:
     """One upstream call. Instants named `…_at` are wall clock, the others monotonic seconds.
 
     Attributes:
+        headed: the head of the answer was there.
+        ended: it was over, with this verdict.
+        cost_usd: None: nobody knows its price, or not yet.
         utilization: news of the account's quota windows.
         answered: the explicit end of the provider's stream has reached the agent. Some hang up then, before the connection ends.
     """
@@ -35,15 +36,46 @@ class Call:
     provider: Provider
     started_at: datetime
     started: float
+    headed: float | None = None
     first_content: float | None = None
+    ended: float | None = None
+    verdict: Verdict | None = None
     tokens: TokenBreakdown = field(default_factory=TokenBreakdown)
+    cost_usd: float | None = None
     utilization: Sequence[Reading] = ()
     answered: bool = False
 
+
+@dataclass(slots=True)
+class Phases:
+    """Where the time of a request went, in seconds; what is left is our own.
+
+    Attributes:
+        queue: waiting for slots of providers.
+        headers: from sending upstream until the head of the answer was there; connecting included.
+        first_content: from then until the first content.
+        stream: from then until the end of the call.
+        pause: sitting out a short limit or a pause between tries.
+    """
+
+    queue: float = 0.0
+    headers: float = 0.0
+    first_content: float = 0.0
+    stream: float = 0.0
+    pause: float = 0.0
+
+    def add(self, call: Call, ended: float) -> None:
+        """Adds the phases that a call has reached."""
+        headed = ended if call.headed is None else call.headed
+        first = ended if call.first_content is None else call.first_content
+        self.headers += headed - call.started
+        self.first_content += first - headed
+        self.stream += ended - first
+
     @property
-    def age(self) -> float:
-        """Seconds since it was sent."""
-        return time.monotonic() - self.started
+    def foreign(self) -> float:
+        """Seconds that are not ours."""
+        return self.queue + self.headers + self.first_content + self.stream + self.pause
 
 
 @dataclass(slots=True)
@@ -52,21 +84,28 @@ class Account:
 
     Attributes:
         began: monotonic seconds.
-        foreign: seconds that were spent waiting for slots and providers.
+        phases: where its time went.
         calls: upstream calls so far.
         candidate: whose turn it is.
         outcome: of the latest upstream call.
         answered: the agent has all of its answer.
-        tried: (candidate, verdict) of every upstream call.
+        ended: the upstream calls that are over.
     """
 
     began: float
-    foreign: float = 0.0
+    phases: Phases = field(default_factory=Phases)
     calls: int = 0
     candidate: str = ""
     outcome: EndClass = EndClass.SUCCEEDED
     answered: bool = False
-    tried: list[tuple[str, str]] = field(default_factory=list)
+    ended: list[Call] = field(default_factory=list)
+
+    def end(self, call: Call, verdict: Verdict) -> None:
+        """A call is over."""
+        call.ended, call.verdict = time.monotonic(), verdict
+        self.phases.add(call, call.ended)
+        self.outcome = verdict.kind
+        self.ended.append(call)
 
 
 class Ledger:
@@ -76,18 +115,12 @@ class Ledger:
         self._metrics, self._reporter = metrics, reporter
 
     def call_ended(self, asked: Asked, account: Account, call: Call, verdict: Verdict) -> None:
-        """An upstream call has ended, well or badly."""
+        """An upstream call that counts has ended, well or badly."""
         run, route, candidate, provider = asked.caller.run, asked.route.key, call.candidate, call.provider
-        duration = call.age
-        account.foreign += duration
-        account.outcome = verdict.kind
-        account.tried.append((candidate.name, verdict.kind.value))
+        duration = (time.monotonic() if call.ended is None else call.ended) - call.started
         target: Target = (route.namespace, route.name, provider.name, candidate.model)
-        self._metrics.completions(*target, verdict.kind.value).inc()
-        self._metrics.count_tokens(target, call.tokens)
-        if call.first_content is not None:
-            self._metrics.first_content(*target).observe(call.first_content - call.started)
-        self._reporter.tell(
+        self._metrics.completed(target, call, duration)
+        call.cost_usd = self._reporter.tell(
             route,
             Record(
                 number=self._reporter.next_number(route),
@@ -139,29 +172,12 @@ class Ledger:
 
     def request_ended(self, asked: Asked, account: Account, outcome: EndClass) -> None:
         """The last byte of an answer is out, or nobody waits for it any more."""
-        run, route = asked.caller.run, asked.route.key
         duration = time.monotonic() - account.began
-        overhead = max(0.0, duration - account.foreign)
-        self._metrics.requests(route.namespace, route.name, outcome.value).inc()
-        self._metrics.duration(route.namespace, route.name).observe(duration)
-        self._metrics.overhead.observe(overhead)
-        log.info(
-            "request",
-            extra={
-                "fields": {
-                    "request": asked.id,
-                    "namespace": run.namespace,
-                    "run": run.name,
-                    "attempt": asked.caller.attempt,
-                    "route": route.name,
-                    "candidate": account.candidate,
-                    "dialect": asked.spec.dialect.value,
-                    "operation": asked.request.operation.value,
-                    "stream": asked.request.stream,
-                    "attempts": account.tried,
-                    "outcome": outcome.value,
-                    "milliseconds": round(duration * 1000, 1),
-                    "overhead_milliseconds": round(overhead * 1000, 2),
-                }
-            },
-        )
+        overhead = max(0.0, duration - account.phases.foreign)
+        self._metrics.answered(asked.route.key, outcome.value, duration, overhead)
+        requestlog.served(asked, account, outcome, duration, overhead)
+
+    def refused(self, origin: Origin, path: str, outcome: EndClass, reason: str) -> None:
+        """A request was turned away before anybody knew whose it is or where it should go."""
+        self._metrics.refusals(outcome.value).inc()
+        requestlog.refused(origin, path, outcome, reason[:_LONGEST_ERROR])

@@ -1,13 +1,30 @@
 """Metrics of the gateway. Labels are bounded by the configuration: never a run, a session or a prompt."""
 
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry
+
+from droveway.api.enums import Dialect
+from droveway.cluster.objects import Key
 from droveway.core.completion import TokenBreakdown
 from droveway.core.events import TOKEN_BUCKETS
+from droveway.gateway.config import Provider
+from droveway.gateway.semantics import operation_name, provider_name
+from droveway.observability import genai
 from droveway.observability.metrics import SMALL_BUCKETS, Metrics
+
+if TYPE_CHECKING:
+    from droveway.gateway.ledger import Call
 
 Target = tuple[str, str, str, str]
 """tenant, route, provider, model"""
 
 _TARGET = ("tenant", "route", "provider", "model")
+_CANDIDATE = ("tenant", "route", "candidate")
+_SIZES = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 12.0, 16.0)
 
 
 class GatewayMetrics:
@@ -17,6 +34,7 @@ class GatewayMetrics:
         m = Metrics("droveway_gateway")
         self.expose = m.expose
         self.requests = m.counter("requests", "Requests of agents, by how they ended.", "tenant", "route", "outcome")
+        self.refusals = m.counter("refusals", "Requests turned away before their route was known, by why.", "outcome")
         self.duration = m.histogram(
             "request_duration_seconds", "From the request's head to its last byte.", "tenant", "route"
         )
@@ -44,9 +62,21 @@ class GatewayMetrics:
             "shared_up", "1: Valkey answers and replicas share quotas and cache; 0: it is away, or not set up."
         )
         self.shared_failures = m.plain_counter("shared_failures", "Questions to Valkey that got no answer.")
+        self.usable = m.gauge(
+            "candidate_usable", "Whether a request that it can serve may go to a candidate now.", *_CANDIDATE
+        )
+        self.circuit_open = m.gauge(
+            "candidate_circuit_open", "Whether a candidate's breaker lets nothing through, as seen here.", *_CANDIDATE
+        )
+        self.limited_until = m.gauge(
+            "candidate_limited_until_timestamp_seconds",
+            "When a candidate's spent quota is back, as known here, in Unix time; absent while it is not spent.",
+            *_CANDIDATE,
+        )
         self.reroutes = m.counter(
             "reroutes", "Requests moved to another candidate.", "tenant", "route", "from", "to", "reason"
         )
+        self.fanout_calls = m.histogram("fanout_calls", "Calls of one fan-out.", "tenant", "mode", buckets=_SIZES)
         self.tokens = m.counter("tokens", "Tokens, in disjoint buckets.", *_TARGET, "type")
         self.cost = m.counter("cost_usd", "US dollars by the price list; unknown prices are left out.", *_TARGET)
         self.aborts = m.plain_histogram(
@@ -62,9 +92,82 @@ class GatewayMetrics:
         self.config_errors = m.plain_counter(
             "config_errors", "Manifests that could not be read; the last good ones serve."
         )
+        self.genai = GenAiMetrics(m.registry)
+
+    def completed(self, target: Target, call: Call, seconds: float) -> None:
+        """Counts an upstream call that has its verdict."""
+        kind = call.verdict.kind.value if call.verdict else ""
+        self.completions(*target, kind).inc()
+        self.count_tokens(target, call.tokens)
+        first = None if call.first_content is None else call.first_content - call.started
+        if first is not None:
+            self.first_content(*target).observe(first)
+        error = "" if call.verdict is None or call.verdict.is_success else kind
+        self.genai.observe(call.provider, target[3], call.tokens, seconds, first, error)
+
+    def answered(self, route: Key, outcome: str, seconds: float, overhead: float) -> None:
+        """Counts a request that is over."""
+        self.requests(route.namespace, route.name, outcome).inc()
+        self.duration(route.namespace, route.name).observe(seconds)
+        self.overhead.observe(overhead)
 
     def count_tokens(self, target: Target, tokens: TokenBreakdown) -> None:
         """Adds the tokens of one completion."""
         for bucket in TOKEN_BUCKETS:
             if count := getattr(tokens, bucket):
                 self.tokens(*target, bucket).inc(count)
+
+
+class GenAiMetrics:
+    """The same calls by OpenTelemetry's names, for dashboards that know nothing of us.
+
+    By that convention tokens of the input include cached ones, and those of the output the reasoning.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        m, who = Metrics("gen_ai_client", registry), (genai.OPERATION_NAME, genai.PROVIDER_NAME, genai.REQUEST_MODEL)
+        labels = tuple(genai.label(name) for name in who)
+        self._usage = m.histogram(
+            "token_usage",
+            "Tokens of one upstream call; cached ones are input, reasoning is output.",
+            *labels,
+            genai.label(genai.TOKEN_TYPE),
+            buckets=genai.TOKEN_BUCKETS,
+        )
+        self._duration = m.histogram(
+            "operation_duration_seconds",
+            "Duration of one upstream call.",
+            *labels,
+            genai.label(genai.ERROR_TYPE),
+            buckets=genai.SECONDS_BUCKETS,
+        )
+        self._first = m.histogram(
+            "operation_time_to_first_chunk_seconds",
+            "From an upstream call to its first content.",
+            *labels,
+            buckets=genai.FIRST_CHUNK_BUCKETS,
+        )
+
+    def observe(
+        self,
+        provider: Provider,
+        model: str,
+        tokens: TokenBreakdown,
+        seconds: float,
+        first: float | None,
+        error: str,
+    ) -> None:
+        """Counts one upstream call."""
+        labels = _labels(provider.dialect, provider.base_url, model)
+        self._duration(*labels, error).observe(seconds)
+        if first is not None:
+            self._first(*labels).observe(first)
+        if given := tokens.input + tokens.cache_read + tokens.cache_write:
+            self._usage(*labels, "input").observe(given)
+        if made := tokens.output + tokens.reasoning:
+            self._usage(*labels, "output").observe(made)
+
+
+@lru_cache(maxsize=1024)
+def _labels(dialect: Dialect, base_url: str, model: str) -> tuple[str, str, str]:
+    return operation_name(dialect), provider_name(dialect, base_url), model

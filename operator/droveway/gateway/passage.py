@@ -15,7 +15,7 @@ from droveway.dialects import (
 from droveway.dialects.conversion import CannotCarry, Conversion, Translator, convert
 from droveway.gateway.client import Asked, Headers
 
-_UP = {"user-agent", "traceparent", "tracestate"}
+_UP = {"user-agent", "traceparent", "tracestate", "x-request-id"}
 _DOWN = {b"request-id", b"x-request-id"}
 """What means the same in every dialect."""
 

@@ -66,11 +66,17 @@ class Reporter:
         line = self._lines.get(route)
         return line.number + 1 if line else 1
 
-    def tell(self, route: Key, record: Record, priced: PricedModel | None = None) -> None:
-        """Takes a record that has its number. Bad news goes out at once."""
+    def tell(self, route: Key, record: Record, priced: PricedModel | None = None) -> float | None:
+        """Takes a record that has its number. Bad news goes out at once.
+
+        Returns:
+            What it cost in US dollars, when that is known by now.
+        """
         line = self._lines.setdefault(route, _Line())
         line.number = record.number
-        line.entries.append(_Entry(record, priced))
+        line.entries.append(entry := _Entry(record, priced))
+        if priced is not None and self._prices.rates(priced) is not None:
+            self._price(route, entry)
         self._pending += 1
         if self._pending > _MOST_PENDING:
             self._drop_oldest()
@@ -78,6 +84,7 @@ class Reporter:
         self._some.set()
         if record.verdict is not None:
             self._urgent.set()
+        return entry.record.cost_usd
 
     async def run(self) -> None:
         """Delivers until cancelled."""

@@ -23,6 +23,11 @@ class Family(Generic[M]):
         self._metric: M = metric
         self._children: dict[tuple[str, ...], M] = {}
 
+    def clear(self) -> None:
+        """Forgets all children: those that are set anew are all that is shown."""
+        self._metric.clear()
+        self._children.clear()
+
     def __call__(self, *values: str) -> M:
         """The child of these label values, in the order of the label names."""
         child = self._children.get(values)
@@ -36,10 +41,11 @@ class Metrics:
 
     Args:
         prefix: `droveway_gateway`, for example; joined to every name with an underscore.
+        registry: that of others, for metrics with another prefix.
     """
 
-    def __init__(self, prefix: str) -> None:
-        self.registry = CollectorRegistry()
+    def __init__(self, prefix: str, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
         self._prefix = prefix
 
     def counter(self, name: str, text: str, *labels: str) -> Family[Counter]:
@@ -53,7 +59,7 @@ class Metrics:
     def histogram(
         self, name: str, text: str, *labels: str, buckets: tuple[float, ...] = LATENCY_BUCKETS
     ) -> Family[Histogram]:
-        """A histogram of seconds."""
+        """A histogram; of seconds, when nothing else is said."""
         return Family(Histogram(f"{self._prefix}_{name}", text, labels, registry=self.registry, buckets=buckets))
 
     def plain_counter(self, name: str, text: str) -> Counter:
