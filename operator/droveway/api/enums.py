@@ -67,6 +67,15 @@ class Strategy(StrEnum):
     LOWEST_COST = "LowestCost"
 
 
+class CacheMode(StrEnum):
+    """Whose requests are answered from the cache."""
+
+    OFF = "Off"
+    ON_REQUEST = "OnRequest"
+    ON = "On"
+    ALWAYS = "Always"
+
+
 class OnExhausted(StrEnum):
     """What a run does when no candidate of its route is eligible."""
 

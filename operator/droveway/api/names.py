@@ -60,6 +60,9 @@ HEADER_CANDIDATE = "X-Droveway-Candidate"
 HEADER_ATTEMPTS = "X-Droveway-Attempts"
 HEADER_REQUEST_ID = "X-Droveway-Request-Id"  # `x-request-id` of an answer is the provider's own
 
+# Request header: whether the cache may answer. Response header: whether it did.
+HEADER_CACHE = "X-Droveway-Cache"
+
 # Request header, in and on to whoever is asked next: milliseconds that the caller still waits.
 HEADER_DEADLINE = "X-Droveway-Deadline-Ms"
 

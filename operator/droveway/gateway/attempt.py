@@ -14,6 +14,7 @@ from droveway.core.signatures import SEARCHED, spent_by
 from droveway.core.verdict import Retry, Scope, Verdict
 from droveway.dialects import Operation, response_headers_to_client
 from droveway.gateway.admission import Admission, QueueTimeout, WouldBeLate
+from droveway.gateway.cache import Cache
 from droveway.gateway.client import AgentStalled, Answering, Asked
 from droveway.gateway.config import Candidate, Provider
 from droveway.gateway.credentials import Credentials, NoCredentials
@@ -46,6 +47,7 @@ class Services:
     metrics: GatewayMetrics
     queue_seconds: float
     shared: "Shared | None" = None
+    cache: Cache | None = None
 
 
 class Attempt:

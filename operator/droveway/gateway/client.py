@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from droveway.api.names import HEADER_ATTEMPTS, HEADER_CANDIDATE, HEADER_REQUEST_ID, HEADER_ROUTE
+from droveway.core.cacheterms import Terms
 from droveway.core.deadline import NEVER, Deadline
 from droveway.core.trace import Trace
 from droveway.dialects import DialectSpec, Reply, Request
@@ -50,6 +51,7 @@ class Asked:
         request_id: by which its caller and its provider know it.
         trace: what it is a part of: the caller's span, else the attempt of the run.
         deadline: when it ends, answered or not; whoever waits for something waits no longer.
+        cache: on which terms the cache may answer; None: it may not.
     """
 
     id: str
@@ -62,6 +64,7 @@ class Asked:
     request_id: str
     trace: Trace
     deadline: Deadline = NEVER
+    cache: Terms | None = None
 
     @property
     def drawn_by(self) -> str:
@@ -119,6 +122,14 @@ class Answering:
         self.sending = True
         await self._send_now(message)
         self.sending = False
+
+    async def forward(self, message: dict[str, Any]) -> None:
+        """Passes on what another answering, of the same request, has to say."""
+        if not self.started:
+            message["headers"] += self._named
+        self.started = True
+        self.done = message.get("more_body") is False
+        await self._send(message)
 
     async def break_off(self, error: bytes) -> None:
         """Ends an answer that went wrong with an error in its own dialect.

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 from droveway.api.enums import Access, CircuitName, ConditionType, Dialect, EndClass, OnLimit, Strategy
 from droveway.api.v1alpha1 import CandidateStatus, ModelProvider, ModelRoute
 from droveway.cluster.objects import Key
+from droveway.core.cacheterms import CacheRule
 from droveway.core.health import CircuitBreakerConfig
 from droveway.core.limitbook import Limit, scope_of
 from droveway.core.provider import readings_of
@@ -92,6 +93,7 @@ class Route:
     candidates: tuple[Candidate, ...]
     breaker: CircuitBreakerConfig
     stale_after: timedelta = timedelta(minutes=10)
+    cache: CacheRule = field(default_factory=CacheRule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +288,7 @@ def route_of(manifest: dict[str, Any]) -> Route:
             half_open_max_probes=rule.half_open_max_probes,
         ),
         stale_after=timedelta(seconds=spec.telemetry.stale_seconds),
+        cache=CacheRule(spec.cache.mode, spec.cache.ttl_seconds),
     )
 
 

@@ -60,6 +60,13 @@ class Exchange:
             self._refusals[name] = verdict
             last = name
 
+    def first(self) -> str | None:
+        """The candidate that would be asked now; None: there is none."""
+        while (choice := self._choose()).candidate is not None:
+            if self._passages.to(choice.candidate.dialect, choice.candidate.model) is not None:
+                return choice.candidate.name
+        return None
+
     def _choose(self) -> Choice:
         now = datetime.now(UTC)
         prefer = Preference(

@@ -5,16 +5,19 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
-from droveway.api.names import HEADER_DEADLINE
+from droveway.api.enums import CacheMode
+from droveway.api.names import HEADER_CACHE, HEADER_DEADLINE
+from droveway.core.cacheterms import Terms, read_terms
 from droveway.core.deadline import NEVER, Deadline
 from droveway.core.trace import attempt_trace, read_traceparent
-from droveway.dialects import BadRequest, DialectSpec, client_key
+from droveway.dialects import BadRequest, DialectSpec, Operation, client_key
 from droveway.gateway.client import Asked, Headers, Origin, Receive, Scope
 from droveway.gateway.config import Config, Route, Run
 from droveway.gateway.identity import Caller, Doorkeeper
 
 _SESSION_HEADERS = (b"x-claude-code-session-id", b"session-id", b"x-session-id")
 _DEADLINE_HEADER = HEADER_DEADLINE.lower().encode()
+_CACHE_HEADER = HEADER_CACHE.lower().encode()
 _MILLISECONDS = re.compile(rb"0*[1-9][0-9]{0,9}")
 _LONG_BODIES = 4  # of the longest kind, half here at once
 _GONE = "the agent left before it had sent all of its request"
@@ -127,7 +130,7 @@ class Intake:
         """What is asked, by whom.
 
         Raises:
-            BadRequest: the body is not a request of this dialect, or its deadline is no number of milliseconds.
+            BadRequest: the body is not a request of this dialect, or a header of ours says what we do not understand.
             NotAllowed: the key opens nothing.
             NotServed: the route is not here, or not yet.
         """
@@ -141,8 +144,9 @@ class Intake:
         ]
         trace = origin.trace or _attempt(caller.run.uid, caller.attempt)
         deadline = read_deadline(headers, origin.began)
+        terms = read_terms_of(headers, route) if request.operation is Operation.GENERATE else None
         return Asked(
-            origin.id, caller, spec, request, headers, route, session[:256], origin.request_id, trace, deadline
+            origin.id, caller, spec, request, headers, route, session[:256], origin.request_id, trace, deadline, terms
         )
 
     def admit(self, headers: Headers, query: str) -> tuple[Caller, Route]:
@@ -177,3 +181,23 @@ def read_deadline(headers: Headers, now: float) -> Deadline:
             f"{HEADER_DEADLINE} must be the milliseconds that are left, a whole number from 1, not {told!r}"
         )
     return Deadline.after(int(given) / 1000, now)
+
+
+def read_terms_of(headers: Headers, route: Route) -> Terms | None:
+    """On which terms the cache may answer, by the route and the request's headers; None: it may not.
+
+    Raises:
+        BadRequest: its own header says what nobody understands.
+    """
+    mode = route.cache.mode
+    own = None if mode is CacheMode.OFF else _first(headers, _CACHE_HEADER)
+    if own is None and mode in (CacheMode.OFF, CacheMode.ON_REQUEST):
+        return None
+    try:
+        return read_terms(route.cache, own, _first(headers, b"cache-control") or "")
+    except ValueError as error:
+        raise BadRequest(f"{HEADER_CACHE}: {error}") from error
+
+
+def _first(headers: Headers, name: bytes) -> str | None:
+    return next((value.decode("latin-1") for given, value in headers if given == name), None)

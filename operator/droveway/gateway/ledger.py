@@ -55,7 +55,7 @@ class Phases:
         headers: from sending upstream until the head of the answer was there; connecting included.
         first_content: from then until the first content.
         stream: from then until the end of the call.
-        pause: sitting out a short limit or a pause between tries.
+        pause: sitting out a short limit or a pause between tries, or waiting for the answer to a request just like it.
     """
 
     queue: float = 0.0
@@ -90,6 +90,7 @@ class Account:
         outcome: of the latest upstream call.
         answered: the agent has all of its answer.
         ended: the upstream calls that are over.
+        cache: `hit`, `miss`, `coalesced` or `bypassed`; "" for a request that has not opted in.
     """
 
     began: float
@@ -99,6 +100,7 @@ class Account:
     outcome: EndClass = EndClass.SUCCEEDED
     answered: bool = False
     ended: list[Call] = field(default_factory=list)
+    cache: str = ""
 
     def end(self, call: Call, verdict: Verdict) -> None:
         """A call is over."""

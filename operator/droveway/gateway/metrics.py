@@ -79,6 +79,12 @@ class GatewayMetrics:
         self.fanout_calls = m.histogram("fanout_calls", "Calls of one fan-out.", "tenant", "mode", buckets=_SIZES)
         self.tokens = m.counter("tokens", "Tokens, in disjoint buckets.", *_TARGET, "type")
         self.cost = m.counter("cost_usd", "US dollars by the price list; unknown prices are left out.", *_TARGET)
+        self.cache_requests = m.counter(
+            "cache_requests", "Requests that opted in to the cache, by what it did.", "tenant", "route", "result"
+        )
+        self.cache_saved_tokens = m.counter(
+            "cache_saved_tokens", "Tokens of answers that were given again; nobody pays for them.", "tenant", "route"
+        )
         self.aborts = m.plain_histogram(
             "upstream_abort_seconds", "From a client's leaving to the end of its upstream call.", SMALL_BUCKETS
         )

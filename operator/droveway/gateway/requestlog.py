@@ -39,6 +39,7 @@ def served(asked: Asked, account: Account, outcome: EndClass, duration: float, o
         "operation": asked.request.operation.value,
         "stream": asked.request.stream,
         "verdict": outcome.value,
+        "cache": account.cache,
         "attempts": [_attempt(call) for call in account.ended],
         "tokens": _tokens(account.ended),
         "cost_usd": cost,

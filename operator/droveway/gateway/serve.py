@@ -17,6 +17,8 @@ from droveway.cluster.masterkey import read_master_keys
 from droveway.gateway.admission import Admission
 from droveway.gateway.app import App
 from droveway.gateway.attempt import Services
+from droveway.gateway.cache import Cache
+from droveway.gateway.cachestore import MemoryStore
 from droveway.gateway.config import Config, Snapshot
 from droveway.gateway.connections import Bounds, Connection, bounded
 from droveway.gateway.credentials import Credentials
@@ -80,6 +82,7 @@ class Gateway:
         self.started = asyncio.Event()
         self.port = 0
         self.shared: Shared | None = None
+        self.cache: Cache | None = None
         self._listening = asyncio.Event()
         self._stopping = asyncio.Event()
 
@@ -126,6 +129,7 @@ class Gateway:
         stack.push_async_callback(upstream.close)
         self.shared = self._connect(stack)
         self.metrics.upstream_connections.set_function(upstream.in_use)
+        self.cache = self._make_cache()
         credentials = Credentials(source.read_secret, time.monotonic)
         standing, admission = Standing(self.config, self.prices), Admission(self.metrics)
         self.config.on_change += [standing.adopt, admission.adopt, self._learn_prices]
@@ -141,6 +145,7 @@ class Gateway:
             self.metrics,
             settings.queue_seconds,
             self.shared,
+            self.cache,
         )
         doorkeeper = Doorkeeper(masters, self.config.find_run)
         intake = Intake(self.config, doorkeeper, standing.route, reporter.source, settings.max_body_bytes)
@@ -155,6 +160,16 @@ class Gateway:
         shared = Shared(url, self.metrics)
         stack.push_async_callback(shared.close)
         return shared
+
+    def _make_cache(self) -> Cache | None:
+        """In memory, or in Valkey if there is one: its library is loaded already then."""
+        if not self.settings.cache_enabled:
+            return None
+        if self.shared is None:
+            return Cache(MemoryStore(self.settings.cache_bytes), time.time)
+        from droveway.gateway.sharedstore import SharedStore  # noqa: PLC0415 - its library costs memory
+
+        return Cache(SharedStore(self.shared), time.time)
 
     def _learn_prices(self, snapshot: Snapshot) -> None:
         known = [

@@ -10,6 +10,7 @@ from typing import Any
 from droveway.api.enums import EndClass
 from droveway.core.deadline import NEVER
 from droveway.gateway.attempt import Services
+from droveway.gateway.cached import Cached
 from droveway.gateway.client import AgentStalled, Answering, Asked, Receive
 from droveway.gateway.exchange import Exchange
 from droveway.gateway.ledger import Account
@@ -19,6 +20,8 @@ log = logging.getLogger(__name__)
 
 async def serve(services: Services, asked: Asked, answering: Answering, account: Account) -> EndClass:
     """Everything that stands between a request and its candidates, in order, and then the candidates."""
+    if asked.cache is not None and services.cache is not None:
+        return await Cached(services, services.cache, asked.cache, asked, answering, account).serve()
     return await Exchange(services, asked, answering, account).serve()
 
 

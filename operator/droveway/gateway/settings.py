@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from droveway.api.names import GATEWAY_PORT
@@ -20,13 +20,15 @@ class GatewaySettings(BaseSettings):
         answer_seconds: longest wait for headers, and for the first content of a stream.
         idle_seconds: longest pause between two pieces of a stream.
         queue_seconds: longest wait for a free slot of a provider.
+        cache_enabled: whether answers may be given again at all; `CACHE_ENABLED` means the same.
+        cache_bytes: how much memory they may take in this process; with `valkey_url` they take none.
         valkey_url: Valkey or Redis where replicas share quotas and the cache; empty: each is by itself.
         request_seconds: longest time until a request is there as a whole.
         max_connections: of agents, at once.
         drain_seconds: how long streams may go on after SIGTERM.
     """
 
-    model_config = SettingsConfigDict(env_prefix="DROVEWAY_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="DROVEWAY_", extra="ignore", frozen=True, populate_by_name=True)
 
     host: str = "0.0.0.0"  # noqa: S104 - a pod's own address is not known beforehand
     port: int = Field(GATEWAY_PORT, ge=0, le=65_535)
@@ -43,5 +45,7 @@ class GatewaySettings(BaseSettings):
     request_seconds: float = Field(60.0, gt=0)
     max_connections: int = Field(4096, gt=0)
     max_body_bytes: int = Field(32 * 2**20, gt=0)
+    cache_enabled: bool = Field(True, validation_alias=AliasChoices("DROVEWAY_CACHE_ENABLED", "CACHE_ENABLED"))
+    cache_bytes: int = Field(64 * 2**20, gt=0)
     valkey_url: SecretStr = SecretStr("")
     log_level: str = "INFO"

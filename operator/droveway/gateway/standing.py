@@ -89,6 +89,10 @@ class Standing:
         """The provider of a candidate that a view showed as usable."""
         return self._config.snapshot.providers[candidate.provider]
 
+    def find_provider(self, candidate: Candidate) -> Provider | None:
+        """The provider of any candidate; None: there is none of this name."""
+        return self._config.snapshot.providers.get(candidate.provider)
+
     def unusable(self, route: Route, now: datetime) -> str:
         """Why none of a route's candidates could ever be asked as things are configured; "" if one could.
 

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from droveway.api.enums import CircuitName, OnExhausted, Strategy
+from droveway.api.enums import CacheMode, CircuitName, OnExhausted, Strategy
 from droveway.api.v1alpha1.common import (
     AGE,
     REMEDY,
@@ -66,6 +66,19 @@ class TelemetrySpec(Wire):
     )
 
 
+class CacheSpec(Wire):
+    """When an earlier answer may be given again. Errors, incomplete answers and tool turns are never kept."""
+
+    mode: Annotated[
+        CacheMode,
+        Field(
+            description="Off: never. OnRequest: requests with X-Droveway-Cache. On: all but those with a temperature"
+            " above 0. Always: these too."
+        ),
+    ] = CacheMode.ON_REQUEST
+    ttl_seconds: Annotated[int, Field(ge=1, le=2_592_000, description="How long an answer is kept.")] = 86_400
+
+
 class ModelRouteSpec(Wire):
     """The choice."""
 
@@ -83,6 +96,7 @@ class ModelRouteSpec(Wire):
         CircuitBreakerSpec()
     )
     telemetry: Annotated[TelemetrySpec, Field(description="Window of the summaries.")] = TelemetrySpec()
+    cache: Annotated[CacheSpec, Field(description="Answers that are given again.")] = CacheSpec()
     on_exhausted: Annotated[
         OnExhausted, Field(description="Nothing eligible: wait for the earliest reset, or fail.")
     ] = OnExhausted.WAIT

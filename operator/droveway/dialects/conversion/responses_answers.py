@@ -31,17 +31,19 @@ def read(body: dict[str, Any], frame: Frame) -> Answered:
     """Reads an answer in one piece."""
     del frame
     parts: list[Text | Reasoning | ToolCall] = []
+    refused = False
     for item in tables(body.get("output")):
         match item.get("type"):
             case "message":
                 content = tables(item.get("content"))
+                refused = refused or any(part.get("type") == "refusal" for part in content)
                 parts += [Text(text(part.get("text")) or text(part.get("refusal"))) for part in content]
             case "reasoning":
                 parts += [Reasoning(text(part.get("text"))) for part in tables(item.get("summary"))]
             case "function_call":
                 parts.append(ToolCall(text(item.get("call_id")), text(item.get("name")), text(item.get("arguments"))))
     usage = buckets(table(body.get("usage")), _WORDS)
-    stop = settled(reason_of(_STOPS, finish_reason(body)), parts)
+    stop = Stop.REFUSAL if refused else settled(reason_of(_STOPS, finish_reason(body)), parts)
     return Answered(text(body.get("id")), text(body.get("model")), tuple(parts), stop, usage)
 
 
@@ -60,6 +62,7 @@ class ResponsesDecoder(Decoder):
         super().__init__(frame)
         self._last: dict[str, Any] = {}
         self._told: set[Any] = set()
+        self._refused = False
 
     def _read(self, event: dict[str, Any]) -> list[Event]:
         kind, key = text(event.get("type")), str(event.get("output_index"))
@@ -70,6 +73,7 @@ class ResponsesDecoder(Decoder):
             case "completed" | "incomplete":
                 self._last = table(event.get("response"))
             case "output_text.delta" | "refusal.delta":
+                self._refused = self._refused or kind == "response.refusal.delta"
                 return self.order.say(TextDelta(text(event.get("delta"))))
             case "reasoning_summary_text.delta" | "reasoning_text.delta":
                 return self.order.say(ReasoningDelta(text(event.get("delta"))))
@@ -93,7 +97,8 @@ class ResponsesDecoder(Decoder):
         return self.order.add(key, text(holder.get("arguments")))
 
     def _end(self) -> tuple[Stop, TokenBreakdown]:
-        return reason_of(_STOPS, finish_reason(self._last)), buckets(table(self._last.get("usage")), _WORDS)
+        stop = Stop.REFUSAL if self._refused else reason_of(_STOPS, finish_reason(self._last))
+        return stop, buckets(table(self._last.get("usage")), _WORDS)
 
 
 class ResponsesEncoder(Encoder):
