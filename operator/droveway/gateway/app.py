@@ -13,6 +13,7 @@ from droveway.gateway.attempt import Services
 from droveway.gateway.client import Answering, Receive, Scope, Send
 from droveway.gateway.config import Config, Route
 from droveway.gateway.explain import explain
+from droveway.gateway.fanout import FANOUT_PATH, FanoutEndpoint
 from droveway.gateway.gauges import show_candidates
 from droveway.gateway.identity import Caller, NotAllowed
 from droveway.gateway.intake import AgentGone, Encoded, Intake, NotServed, TooLong
@@ -51,11 +52,13 @@ class App:
     def __init__(self, config: Config, intake: Intake, services: Services) -> None:
         self._config, self._intake, self._services = config, intake, services
         self.under_way = UnderWay()
+        self._fanout = FanoutEndpoint(config, intake, services, self.under_way)
         self.draining = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
-        if scope["type"] != "http":
+        if scope["type"] == "websocket":
+            await self._fanout.websocket(scope, receive, send)
             return
         answering = Answering(send)
         method, path = scope["method"], scope["path"]
@@ -63,6 +66,8 @@ class App:
             await answering.whole(200, [], b"")
         elif found := by_path(method, path):
             await self._generate(found[0], scope, receive, answering)
+        elif method == "POST" and path == FANOUT_PATH:
+            await self._fanout.http(scope, receive, answering)
         elif method == "GET" and path in ("/v1/models", "/v1beta/models"):
             await answering.reply(self._models(scope))
         elif method == "GET" and (named := _EXPLAIN.fullmatch(path)):
@@ -104,8 +109,7 @@ class App:
             _, route = self._admitted(scope)
         except (NotAllowed, NotServed) as error:
             return _refusal(error)
-        anthropic = any(name == b"anthropic-version" for name, _ in scope["headers"])
-        return _json(200, model_list(route, scope["path"], anthropic=anthropic))
+        return _json(200, model_list(route, scope["path"], scope["headers"]))
 
     def _explain(self, scope: Scope, name: str) -> Reply:
         """A run asks about its own route; what another route does is not its business."""

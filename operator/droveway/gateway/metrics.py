@@ -77,6 +77,7 @@ class GatewayMetrics:
             "reroutes", "Requests moved to another candidate.", "tenant", "route", "from", "to", "reason"
         )
         self.fanout_calls = m.histogram("fanout_calls", "Calls of one fan-out.", "tenant", "mode", buckets=_SIZES)
+        self.fanouts = m.counter("fanouts", "Fan-outs, by how they ended.", "tenant", "mode", "outcome")
         self.tokens = m.counter("tokens", "Tokens, in disjoint buckets.", *_TARGET, "type")
         self.cost = m.counter("cost_usd", "US dollars by the price list; unknown prices are left out.", *_TARGET)
         self.cache_requests = m.counter(

@@ -34,8 +34,8 @@ class Serving:
         self._left_at: float | None = None
         self._stopped = ""
 
-    async def run(self, receive: Receive) -> None:
-        """Serves it. The agent is watched from the moment its request is read."""
+    async def run(self, receive: Receive) -> EndClass:
+        """Serves it; says how it ended. The agent is watched from the moment its request is read."""
         self._task = asyncio.current_task()
         watcher = asyncio.create_task(self._watch(receive))
         outcome = EndClass.UNKNOWN
@@ -58,6 +58,7 @@ class Serving:
         finally:
             watcher.cancel()
             self._services.ledger.request_ended(self._asked, self._account, outcome)
+        return outcome
 
     def stop(self, reason: str) -> None:
         """Ends it."""
