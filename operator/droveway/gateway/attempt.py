@@ -24,6 +24,7 @@ from droveway.gateway.metrics import GatewayMetrics
 from droveway.gateway.passage import Passage
 from droveway.gateway.relay import Relay
 from droveway.gateway.standing import Standing
+from droveway.gateway.traces import Leg
 from droveway.gateway.upstream import Unreachable, Upstream, read_all
 
 _COARSE = 0.002  # seconds: a loop's clock may run that much ahead of the time
@@ -59,6 +60,7 @@ class Attempt:
         self._services, self._asked, self._answering, self._account = services, asked, answering, account
         self._passage = passage
         self._counts = asked.request.operation is Operation.GENERATE
+        self._leg: Leg | None = None
 
     async def run(self, candidate: Candidate, provider: Provider) -> Verdict | None:
         """Tries to have the request answered.
@@ -67,6 +69,8 @@ class Attempt:
             None: the agent has its answer, whatever it is. Else why this candidate gave none; nothing was sent then.
         """
         services, began = self._services, time.monotonic()
+        if services.ledger.traces:
+            self._leg = services.ledger.traces.leg(self._asked, self._account, candidate, provider)
         gate, party = services.admission.gate(provider), self._asked.caller.run.uid
         try:
             turn = await gate.enter(party, services.queue_seconds, self._asked.deadline.left(began))
@@ -129,6 +133,8 @@ class Attempt:
         left = self._asked.deadline.left_milliseconds(time.monotonic())
         if left is not None:
             headers.append((_DEADLINE_HEADER, str(left)))
+        if (traces := self._services.ledger.traces) and self._leg:
+            headers = traces.headers_up(self._account, self._leg, call, headers)
         answer = await self._services.upstream.send(url, headers, spec.rewrite(request, model))
         call.headed = time.monotonic()
         call.utilization = self._services.standing.learn(call.provider, answer.headers, datetime.now(UTC))

@@ -16,6 +16,7 @@ from droveway.gateway.config import Candidate, Provider
 from droveway.gateway.metrics import GatewayMetrics, Target
 from droveway.gateway.prices import PricedModel
 from droveway.gateway.reporter import Reporter
+from droveway.gateway.traces import RequestTrace, RequestTraces
 
 _LONGEST_ERROR = 256
 
@@ -91,6 +92,7 @@ class Account:
         answered: the agent has all of its answer.
         ended: the upstream calls that are over.
         cache: `hit`, `miss`, `coalesced` or `bypassed`; "" for a request that has not opted in.
+        trace: its spans to be, when traces are on.
     """
 
     began: float
@@ -101,6 +103,7 @@ class Account:
     answered: bool = False
     ended: list[Call] = field(default_factory=list)
     cache: str = ""
+    trace: RequestTrace | None = None
 
     def end(self, call: Call, verdict: Verdict) -> None:
         """A call is over."""
@@ -111,10 +114,14 @@ class Account:
 
 
 class Ledger:
-    """Writes accounts down."""
+    """Writes accounts down.
 
-    def __init__(self, metrics: GatewayMetrics, reporter: Reporter) -> None:
-        self._metrics, self._reporter = metrics, reporter
+    Attributes:
+        traces: None: traces are off.
+    """
+
+    def __init__(self, metrics: GatewayMetrics, reporter: Reporter, traces: RequestTraces | None = None) -> None:
+        self._metrics, self._reporter, self.traces = metrics, reporter, traces
 
     def call_ended(self, asked: Asked, account: Account, call: Call, verdict: Verdict) -> None:
         """An upstream call that counts has ended, well or badly."""
@@ -178,6 +185,8 @@ class Ledger:
         overhead = max(0.0, duration - account.phases.foreign)
         self._metrics.answered(asked.route.key, outcome.value, duration, overhead)
         requestlog.served(asked, account, outcome, duration, overhead)
+        if self.traces:
+            self.traces.ended(asked, account, outcome)
 
     def refused(self, origin: Origin, path: str, outcome: EndClass, reason: str) -> None:
         """A request was turned away before anybody knew whose it is or where it should go."""

@@ -31,10 +31,12 @@ from droveway.gateway.prices import PricedModel, Prices
 from droveway.gateway.reporter import Reporter
 from droveway.gateway.settings import GatewaySettings
 from droveway.gateway.standing import Standing
+from droveway.gateway.traces import RequestTraces
 from droveway.gateway.upstream import Clocks, Upstream
 from droveway.gateway.watch import Watch
 from droveway.observability.garbage import collect_seldom
 from droveway.observability.logging import setup_logging
+from droveway.observability.tracing import start_tracing
 
 if TYPE_CHECKING:
     from droveway.gateway.shared import Shared
@@ -141,7 +143,7 @@ class Gateway:
             admission,
             credentials,
             upstream,
-            Ledger(self.metrics, reporter),
+            Ledger(self.metrics, reporter, self._traces(stack)),
             self.metrics,
             settings.queue_seconds,
             self.shared,
@@ -170,6 +172,13 @@ class Gateway:
         from droveway.gateway.sharedstore import SharedStore  # noqa: PLC0415 - its library costs memory
 
         return Cache(SharedStore(self.shared), time.time)
+
+    def _traces(self, stack: contextlib.AsyncExitStack) -> RequestTraces | None:
+        spans = start_tracing("droveway-gateway", enabled=self.settings.otel_enabled)
+        if spans is None:
+            return None
+        stack.push_async_callback(spans.close)
+        return RequestTraces(spans)
 
     def _learn_prices(self, snapshot: Snapshot) -> None:
         known = [

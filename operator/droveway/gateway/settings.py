@@ -25,6 +25,7 @@ class GatewaySettings(BaseSettings):
         valkey_url: Valkey or Redis where replicas share quotas and the cache; empty: each is by itself.
         request_seconds: longest time until a request is there as a whole.
         max_connections: of agents, at once.
+        otel_enabled: `OTEL_ENABLED`: send traces; where to is up to OpenTelemetry's own variables.
         drain_seconds: how long streams may go on after SIGTERM.
     """
 
@@ -49,3 +50,4 @@ class GatewaySettings(BaseSettings):
     cache_bytes: int = Field(64 * 2**20, gt=0)
     valkey_url: SecretStr = SecretStr("")
     log_level: str = "INFO"
+    otel_enabled: bool = Field(default=False, validation_alias=AliasChoices("OTEL_ENABLED", "otel_enabled"))

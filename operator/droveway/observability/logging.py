@@ -84,7 +84,6 @@ def setup_logging(level: str) -> None:
     """Sends every log record of this process to standard error as JSON; what waits at the end is still written."""
     logging._srcfile = None  # noqa: SLF001 - documented for this: no line says where in the code it was written
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # in no line, but costly to find out
-    logging._srcfile = None  # noqa: SLF001 - as logging's own manual advises: the calling line is in no line of ours
     handler = BackgroundHandler(sys.stderr)
     logging.basicConfig(level=level, handlers=[handler], force=True)
     atexit.register(handler.close)
