@@ -11,7 +11,11 @@ pytestmark = [pytest.mark.contract, pytest.mark.timeout(300)]
 
 Json = dict[str, Any]
 CANDIDATE = ROUTE["spec"]["candidates"][0]
-GOOD = (AGENT, CUSTOM_AGENT, PROVIDER, DIRECT_PROVIDER, ROUTE, RUN)
+TWO = changed(ROUTE, {"spec.candidates": [CANDIDATE, CANDIDATE | {"name": "b"}]})
+TRIED = {"candidate": CANDIDATE["name"]}
+TRYING = changed(TWO, {"spec.canary": TRIED | {"maxLatencyIncreasePercent": 20}})
+MIRRORING = changed(TWO, {"spec.mirror": {"candidate": "b"}})
+GOOD = (TRYING, MIRRORING, AGENT, CUSTOM_AGENT, PROVIDER, DIRECT_PROVIDER, ROUTE, RUN)
 KEY = {"name": "prompts", "key": "long.md"}
 
 
@@ -147,6 +151,64 @@ ROUTES = [
         "spec.telemetry.windowSeconds",
         "less than or equal to 604800",
         "a window of more than a week",
+    ),
+    bad(
+        ROUTE,
+        {"spec.canary": TRIED | {"candidate": "nobody"}},
+        "spec.canary.candidate",
+        "none of spec.candidates",
+        "a canary that is no candidate",
+    ),
+    bad(
+        ROUTE,
+        {"spec.mirror": {"candidate": "nobody"}},
+        "spec.mirror.candidate",
+        "none of spec.candidates",
+        "a mirror that is no candidate",
+    ),
+    bad(ROUTE, {"spec.canary": TRIED}, "spec.candidates", "neither the canary nor the mirror", "a canary alone"),
+    bad(
+        TWO,
+        {"spec.canary": TRIED, "spec.mirror": {"candidate": TRIED["candidate"]}},
+        "spec.mirror.candidate",
+        "cannot be the canary",
+        "a canary that is the mirror",
+    ),
+    bad(TWO, {"spec.canary": {}}, "spec.canary.candidate", "Required value", "a canary of nobody"),
+    bad(
+        TWO,
+        {"spec.canary": TRIED | {"percent": 51}},
+        "spec.canary.percent",
+        "less than or equal to 50",
+        "more than a canary",
+    ),
+    bad(
+        TWO,
+        {"spec.canary": TRIED | {"percent": 0}},
+        "spec.canary.percent",
+        "greater than or equal to 1",
+        "a canary of nothing",
+    ),
+    bad(
+        TWO,
+        {"spec.canary": TRIED | {"minSamples": 0}},
+        "spec.canary.minSamples",
+        "or equal to 1",
+        "a verdict on nothing",
+    ),
+    bad(
+        TWO,
+        {"spec.canary": TRIED | {"maxErrorRateIncreasePercent": 101}},
+        "spec.canary.maxErrorRateIncreasePercent",
+        "equal to 100",
+        "points",
+    ),
+    bad(
+        TWO,
+        {"spec.mirror": {"candidate": "b", "percent": 101}},
+        "spec.mirror.percent",
+        "or equal to 100",
+        "more copies than requests",
     ),
 ]
 

@@ -99,6 +99,14 @@ class CircuitName(StrEnum):
     HALF_OPEN = "HalfOpen"
 
 
+class CanaryPhase(StrEnum):
+    """What has become of a canary."""
+
+    PROGRESSING = "Progressing"
+    PROMOTED = "Promoted"
+    ROLLED_BACK = "RolledBack"
+
+
 class TransitionReason(StrEnum):
     """Why a circuit breaker changed its state (R-B9)."""
 
@@ -130,6 +138,7 @@ class ConditionType(StrEnum):
     READY = "Ready"
     LIMITED = "Limited"
     TELEMETRY_FRESH = "TelemetryFresh"
+    CANARY = "Canary"
 
 
 class Reason(StrEnum):
@@ -168,6 +177,9 @@ class Reason(StrEnum):
     LIMIT_CLEARED = "LimitCleared"
     CIRCUIT_OPENED = "CircuitOpened"
     CIRCUIT_CLOSED = "CircuitClosed"
+    CANARY_STARTED = "CanaryStarted"
+    CANARY_PROMOTED = "CanaryPromoted"
+    CANARY_ROLLED_BACK = "CanaryRolledBack"
     WORKSPACE_LOST = "WorkspaceLost"
     TELEMETRY_DISCARDED = "TelemetryDiscarded"
     # Routes and providers

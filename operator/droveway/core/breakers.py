@@ -93,6 +93,11 @@ class Breakers:
         """Whether one more run may start there."""
         return self._held[candidate].breaker.would_allow(now)
 
+    def is_open(self, candidate: str, now: datetime) -> bool:
+        """Whether nobody may start there before a time."""
+        held = self._held.get(candidate)
+        return held is not None and held.breaker.state(now) is CircuitState.OPEN
+
     def until(self, candidate: str, now: datetime) -> datetime | None:
         """When a breaker that lets nothing through may do so: the end of the cooldown, or of the oldest probe's lease."""
         breaker = self._held[candidate].breaker

@@ -13,6 +13,7 @@ from droveway.api.enums import Access
 from droveway.api.v1alpha1 import ModelRouteSpec
 from droveway.core.accounts import Signal
 from droveway.core.breakers import Breakers
+from droveway.core.canary import canary_of, mirror_of
 from droveway.core.changes import Changes
 from droveway.core.completion import CompletionEvent
 from droveway.core.events import Batch, Record, RecordKind
@@ -21,6 +22,7 @@ from droveway.core.redaction import one_line
 from droveway.core.sources import Sources, sidecar_source
 from droveway.core.tally import AttemptTally, ModelTally, RunTally, use_of
 from droveway.core.telemetry import TelemetryStore, TelemetrySummary
+from droveway.core.trial import Trial
 from droveway.core.verdict import Verdict
 
 SUMMARY_KEY, RUNS_KEY, SOURCES_KEY, ROUTE_KEY = "telemetry_summary.json", "runs.json", "sources.json", "route.json"
@@ -47,6 +49,7 @@ class RouteLedger:
         self.store = _store(self._window)
         self._runs: dict[str, RunTally] = {}
         self._refusals: dict[str, str] = {}
+        self.canary, self.mirror = Trial(), Trial()
         self.configure(spec, access, now)
 
     def configure(self, spec: ModelRouteSpec, access: Mapping[str, Access], now: datetime) -> None:
@@ -56,6 +59,10 @@ class RouteLedger:
             return
         self._spec = spec
         self.breakers.configure(spec)
+        if self.canary.of != (tried := canary_of(spec)):
+            self.canary = Trial(tried)
+        if self.mirror.of != (tried := mirror_of(spec)):
+            self.mirror = Trial(tried)
         window = timedelta(seconds=spec.telemetry.window_seconds)
         if window != self._window:
             summary = self.store.export_summary(now)
@@ -156,6 +163,7 @@ class RouteLedger:
             changes.duplicates += 1
             return
         started = record.started_at or at - timedelta(milliseconds=max(0.0, record.latency_ms or 0.0))
+        self._try(record)
         if change := self.breakers.judge(record, started, now):
             changes.transitions.append((record.candidate, change))
         verdict = None if record.success else record.verdict
@@ -171,6 +179,13 @@ class RouteLedger:
             tally.session_id = record.session_id or tally.session_id
         else:
             self._follow(tally, tally.attempt(record.attempt), record, at)
+
+    def _try(self, record: Record) -> None:
+        """While a canary is tried, each side's calls are counted."""
+        spec = self._spec
+        if spec and spec.canary and self.breakers.target(record.candidate) == (record.provider, record.model):
+            canary = record.candidate == spec.canary.candidate
+            (self.canary.tried if canary else self.canary.stable).add(record)
 
     def _add_direct(self, record: Record, use: ModelTally, changes: Changes) -> None:
         """No gateway counts it. A sidecar could name any model; a candidate of the route has one."""
@@ -234,6 +249,8 @@ class RouteLedger:
                     "reset_token": self.reset_token,
                     "refusals": self._refusals,
                     "breakers": self.breakers.snapshot(),
+                    "canary": self.canary.to_data(),
+                    "mirror": self.mirror.to_data(),
                 }
             ),
         }
@@ -252,11 +269,16 @@ class RouteLedger:
             token, refusals = str(route["reset_token"]), dict(route["refusals"])
             for tally in runs.values():
                 tally.facts()  # what can be told is whole
+            canary, mirror = (
+                Trial.from_data(route[name]) if name in route else Trial() for name in ("canary", "mirror")
+            )
             self.breakers.put_back(route.get("breakers") or {})
         except (KeyError, TypeError, AttributeError, IndexError) as error:
             raise ValueError(f"not a ledger: {error!r}") from error
         self.store = _store(self._window)
         self.store.import_summary(summary, now)
+        self.canary = canary if canary.of == self.canary.of else self.canary
+        self.mirror = mirror if mirror.of == self.mirror.of else self.mirror
         self.sources, self._runs, self.reset_token, self._refusals = sources, runs, token, refusals
 
 

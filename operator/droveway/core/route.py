@@ -7,13 +7,16 @@ from functools import reduce
 from droveway.api.enums import Access, CircuitName, ConditionType, Dialect, Reason, Strategy
 from droveway.api.v1alpha1 import ModelProvider, ModelRoute, ModelRouteStatus
 from droveway.api.v1alpha1.modelroute import Candidate, CandidateStatus, TelemetryStatus, TokensStatus
+from droveway.api.v1alpha1.rollout import CanaryStatus, MirrorStatus
 from droveway.core.accounts import Accounts
+from droveway.core.canary import ROLLED_BACK, condition, judge, next_look, part_of
+from droveway.core.canary import notes as canary_notes
 from droveway.core.conditions import find, with_condition
 from droveway.core.events import TOKEN_FIELDS
 from droveway.core.ledger import RouteLedger
 from droveway.core.notes import Note
 from droveway.core.ramp import FULL, Comeback, slowest
-from droveway.core.ranking import CandidateView, Preference, held_back, in_words
+from droveway.core.ranking import CANARY, CandidateView, Preference, held_back, in_words
 from droveway.core.routing import CIRCUIT_OPEN, first_objection
 from droveway.core.summary import Bucket
 from droveway.core.tally import dollars
@@ -31,8 +34,9 @@ def candidate_views(
     route: ModelRoute, providers: Mapping[str, ModelProvider], accounts: Accounts, ledger: RouteLedger, now: datetime
 ) -> list[CandidateView]:
     """The candidates in the route's order, with everything that speaks against each, whoever asks."""
+    canary = _judged(route, ledger, now)
     return [
-        _view(route, line, providers.get(line.provider_ref.name), accounts, ledger, now)
+        _view(route, line, providers.get(line.provider_ref.name), accounts, ledger, canary, now)
         for line in route.spec.candidates
     ]
 
@@ -43,12 +47,14 @@ def _view(
     provider: ModelProvider | None,
     accounts: Accounts,
     ledger: RouteLedger,
+    canary: CanaryStatus | None,
     now: datetime,
 ) -> CandidateView:
     limit = accounts.limit(line.provider_ref.name, line.model, now)
     seen = performance(ledger, line, now)
     ranks = not seen.is_stale(timedelta(seconds=route.spec.telemetry.stale_seconds), now)
     dialect, access = (provider.spec.dialect, provider.spec.access) if provider else _UNKNOWN
+    part = part_of(route.spec, canary, line.name)
     account, comeback = line.provider_ref.name, _comeback(accounts, ledger, line, now)
     return CandidateView(
         name=line.name,
@@ -70,6 +76,8 @@ def _view(
         price=_price(ledger, line, now) if route.spec.strategy is Strategy.LOWEST_COST else None,
         used_percent=accounts.used_percent(account, line.model, now),
         drain_percent=provider.spec.limits.drain_percent if provider else 100,
+        canary_percent=part.canary_percent,
+        withheld=part.withheld,
         share_percent=comeback.share(now) if comeback else FULL,
         share_since=comeback.since if comeback else None,
         share_until=comeback.grows_at(now) if comeback else None,
@@ -80,6 +88,15 @@ def _comeback(accounts: Accounts, ledger: RouteLedger, line: Candidate, now: dat
     """How a candidate comes back, whether its breaker was open or its quota spent."""
     of_quota = accounts.comeback(line.provider_ref.name, line.model, now)
     return slowest((ledger.breakers.comeback(line.name), of_quota), now)
+
+
+def _judged(route: ModelRoute, ledger: RouteLedger, now: datetime) -> CanaryStatus | None:
+    """How the route's canary does."""
+    canary = route.spec.canary
+    if canary is None:
+        return None
+    broken = {line.name for line in route.spec.candidates if ledger.breakers.is_open(line.name, now)}
+    return judge(route.spec, route.status.canary, ledger.canary, now, broken=broken == {canary.candidate})
 
 
 def performance(ledger: RouteLedger, line: Candidate, now: datetime) -> ModelPerformance:
@@ -133,16 +150,27 @@ def route_status(
     conditions = with_condition(conditions, ConditionType.LIMITED, *_limited(views, now), generation, now)
     fresh = _fresh(route, candidates, now)
     conditions = with_condition(conditions, ConditionType.TELEMETRY_FRESH, *fresh, generation, now)
+    canary = _judged(route, ledger, now)
+    conditions = [c for c in conditions if c.type != ConditionType.CANARY or canary]
+    if canary:
+        conditions = with_condition(conditions, ConditionType.CANARY, *condition(canary), generation, now)
     return ModelRouteStatus(
         observed_generation=generation,
         conditions=conditions,
         candidates=candidates,
+        canary=canary,
+        mirror=_mirror(route, ledger),
         eligible_summary=f"{eligible}/{len(candidates)}",
-        candidate_summary=", ".join(_in_short(c, now) for c in candidates)[:_SUMMARY],
+        candidate_summary=", ".join(_in_short(c, canary, now) for c in candidates)[:_SUMMARY],
     )
 
 
-def _in_short(c: CandidateStatus, now: datetime) -> str:
+def _mirror(route: ModelRoute, ledger: RouteLedger) -> MirrorStatus | None:
+    mirror = route.spec.mirror
+    return MirrorStatus(candidate=mirror.candidate, results=ledger.mirror.tried.status()) if mirror else None
+
+
+def _in_short(c: CandidateStatus, canary: CanaryStatus | None, now: datetime) -> str:
     """A candidate at a glance."""
     seen = c.telemetry
     words = [
@@ -153,10 +181,12 @@ def _in_short(c: CandidateStatus, now: datetime) -> str:
     ]
     if c.limited_until_time and c.limited_until_time > now:
         words.append(f"limited until {c.limited_until_time:%Y-%m-%dT%H:%M:%SZ}")
-    elif c.reason not in (ELIGIBLE, CIRCUIT_OPEN):
+    elif c.reason not in (ELIGIBLE, CIRCUIT_OPEN, CANARY, ROLLED_BACK):
         words.append(c.reason)
     if c.eligible and c.share_percent < FULL:
         words.append(f"{c.share_percent}%")
+    if canary and canary.candidate == c.name:
+        words.append(f"canary {canary.phase} {canary.percent}%")
     return " ".join(words)
 
 
@@ -225,6 +255,7 @@ def next_change(
         for view in views
         for moment in (view.limited_until, view.circuit_until, view.recovering_until, view.share_until)
     ]
+    moments.append(next_look(route.spec, status.canary))
     for candidate in status.candidates:
         if last := candidate.telemetry.last_event_time:
             spans = (route.spec.telemetry.stale_seconds, route.spec.telemetry.window_seconds)
@@ -244,7 +275,7 @@ def notes(old: ModelRouteStatus, new: ModelRouteStatus, ledger: RouteLedger) -> 
         opened = now_is is CircuitName.OPEN
         text = f"{candidate.name}: from {was} to {now_is}" + (f": {change.message}" if change else "")
         found.append(Note(Reason.CIRCUIT_OPENED if opened else Reason.CIRCUIT_CLOSED, text, warning=opened))
-    return found
+    return found + canary_notes(old.canary, new.canary)
 
 
 def urgent(old: ModelRouteStatus, new: ModelRouteStatus) -> bool:
@@ -254,15 +285,20 @@ def urgent(old: ModelRouteStatus, new: ModelRouteStatus) -> bool:
 
 def _essence(status: ModelRouteStatus) -> object:
     conditions = [(c.type, c.status, c.reason, c.observed_generation) for c in status.conditions]
-    return conditions, [
-        (
-            c.name,
-            c.eligible,
-            c.reason,
-            c.limited_until_time,
-            c.recovered_time,
-            c.circuit.state,
-            c.circuit.probe_times,
-        )
-        for c in status.candidates
-    ]
+    canary = status.canary and (status.canary.trial, status.canary.phase)
+    return (
+        conditions,
+        canary,
+        [
+            (
+                c.name,
+                c.eligible,
+                c.reason,
+                c.limited_until_time,
+                c.recovered_time,
+                c.circuit.state,
+                c.circuit.probe_times,
+            )
+            for c in status.candidates
+        ],
+    )

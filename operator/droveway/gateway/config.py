@@ -9,6 +9,7 @@ from droveway.api.enums import Access, CircuitName, ConditionType, Dialect, EndC
 from droveway.api.v1alpha1 import CandidateStatus, ModelProvider, ModelRoute
 from droveway.cluster.objects import Key
 from droveway.core.cacheterms import CacheRule
+from droveway.core.canary import ORDINARY, Part, part_of
 from droveway.core.health import CircuitBreakerConfig
 from droveway.core.limitbook import Limit, scope_of
 from droveway.core.provider import readings_of
@@ -68,6 +69,7 @@ class Candidate:
     Attributes:
         agent: the Agent it names; "" for the run's.
         back_since: since when it comes back in steps, after an outage or a limit that the operator saw.
+        part: whether it is a canary, or gets no work.
     """
 
     name: str
@@ -82,6 +84,7 @@ class Candidate:
     timed_at: datetime | None = None
     agent: str = ""
     back_since: datetime | None = None
+    part: Part = ORDINARY
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +277,7 @@ def route_of(manifest: dict[str, Any]) -> Route:
                 known.telemetry.last_event_time,
                 line.agent_ref.name if line.agent_ref else "",
                 known.recovered_time,
+                part_of(spec, resource.status.canary, line.name),
             )
         )
     rule = spec.circuit_breaker

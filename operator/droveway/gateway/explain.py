@@ -50,6 +50,7 @@ def _candidate(view: CandidateView, detail: Detail | None, admission: Admission,
         "provider": view.provider,
         "model": view.model,
         "skipped": _skipped(objection) if objection else None,
+        "canaryPercent": view.canary_percent,
         "sharePercent": view.share_percent,
         "ramp": _ramp(view) if view.share_percent < FULL else None,
         "draining": view.used_percent is not None

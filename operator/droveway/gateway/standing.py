@@ -260,6 +260,8 @@ class Standing:
             price=rates.typical if rates else None,
             used_percent=self._used.used_percent(provider.quota_key, candidate.model, now),
             drain_percent=provider.drain_percent,
+            canary_percent=candidate.part.canary_percent,
+            withheld=candidate.part.withheld,
             share_percent=comeback.share(now) if comeback else FULL,
             share_since=comeback.since if comeback else None,
             share_until=comeback.grows_at(now) if comeback else None,

@@ -20,8 +20,10 @@ from droveway.api.v1alpha1.common import (
     column,
     list_map,
     name_at_most,
+    rule,
     rules,
 )
+from droveway.api.v1alpha1.rollout import CanarySpec, CanaryStatus, MirrorSpec, MirrorStatus
 
 
 class Candidate(Wire):
@@ -79,8 +81,34 @@ class CacheSpec(Wire):
     ttl_seconds: Annotated[int, Field(ge=1, le=2_592_000, description="How long an answer is kept.")] = 86_400
 
 
+def _names_a_candidate(part: str) -> dict[str, str]:
+    message = f"spec.{part}.candidate is none of spec.candidates; write the name of one of them"
+    return rule(
+        f"!has(self.{part}) || self.candidates.exists(c, c.name == self.{part}.candidate)",
+        message,
+        f".{part}.candidate",
+    )
+
+
 class ModelRouteSpec(Wire):
     """The choice."""
+
+    model_config = Wire.model_config | {
+        "json_schema_extra": rules(
+            _names_a_candidate("canary"),
+            _names_a_candidate("mirror"),
+            rule(
+                "!has(self.canary) || !has(self.mirror) || self.canary.candidate != self.mirror.candidate",
+                "a mirror gets no work of its own, so it cannot be the canary; name another candidate",
+                ".mirror.candidate",
+            ),
+            rule(
+                "size(self.candidates) > (has(self.canary) ? 1 : 0) + (has(self.mirror) ? 1 : 0)",
+                "spec.candidates needs one that is neither the canary nor the mirror; add it",
+                ".candidates",
+            ),
+        )
+    }
 
     strategy: Annotated[Strategy, Field(description="How eligible candidates are ranked.")] = Strategy.PRIORITY
     candidates: Annotated[
@@ -100,6 +128,10 @@ class ModelRouteSpec(Wire):
     on_exhausted: Annotated[
         OnExhausted, Field(description="Nothing eligible: wait for the earliest reset, or fail.")
     ] = OnExhausted.WAIT
+    canary: Annotated[CanarySpec | None, Field(description="A candidate that is tried on a share of the sessions.")] = (
+        None
+    )
+    mirror: Annotated[MirrorSpec | None, Field(description="A candidate that gets copies of requests.")] = None
 
 
 class CircuitStatus(Wire):
@@ -165,6 +197,8 @@ class ModelRouteStatus(Wire):
     observed_generation: Count | None = None
     conditions: Annotated[list[Condition], Field(max_length=8, json_schema_extra=list_map("type"))] = []
     candidates: Annotated[list[CandidateStatus], Field(max_length=16, json_schema_extra=list_map("name"))] = []
+    canary: CanaryStatus | None = None
+    mirror: MirrorStatus | None = None
     eligible_summary: Annotated[str, Field(max_length=16)] = ""
     candidate_summary: Annotated[
         str,
