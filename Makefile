@@ -82,8 +82,12 @@ bench-operator: setup ## Runs beside bare Jobs, real API server
 	@hack/step $@ sh -c 'python -m benchmarks.operator.run --python "$$(hack/runtime-python)"'
 
 .PHONY: bench-gateway
-bench-gateway: setup ## Requests through the gateway beside direct ones
+bench-gateway: setup ## Requests through our gateway, LiteLLM's and a bare relay, in one run
 	@hack/step $@ python -m benchmarks.gateway.run
+
+.PHONY: bench-compare
+bench-compare: setup ## The last gateway benchmark beside the saved one; fails when we got slower
+	@hack/step $@ python -m benchmarks.compare results/gateway_baseline.json results/gateway.json
 
 .PHONY: bench-telemetry
 bench-telemetry: setup ## Time and memory of telemetry; fails when a budget is missed

@@ -7,12 +7,23 @@ import json
 import uvloop
 
 FIRST_BYTE, GAP, CHUNKS = 0.020, 0.005, 20
-USAGE = {"input_tokens": 1200, "cache_read_input_tokens": 800, "cache_creation_input_tokens": 100, "output_tokens": 42}
+USAGE = {
+    "prompt_tokens": 1200,
+    "completion_tokens": 42,
+    "total_tokens": 1242,
+    "prompt_tokens_details": {"cached_tokens": 800},
+}
+WHO = {"id": "chatcmpl-1", "created": 1, "model": "claude-sonnet-4-5"}
 
 
-def event(kind: str, **data: object) -> bytes:
-    text = f"event: {kind}\ndata: {json.dumps({'type': kind, **data})}\n\n".encode()
+def chunk(data: str) -> bytes:
+    text = f"data: {data}\n\n".encode()
     return b"%x\r\n%b\r\n" % (len(text), text)
+
+
+def event(delta: dict[str, str], finish: str | None = None, **more: object) -> bytes:
+    choices = [{"index": 0, "delta": delta, "finish_reason": finish}]
+    return chunk(json.dumps({**WHO, "object": "chat.completion.chunk", "choices": choices, **more}))
 
 
 def answer(body: object) -> bytes:
@@ -20,27 +31,30 @@ def answer(body: object) -> bytes:
     return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(text), text)
 
 
-MESSAGE = answer({"type": "message", "id": "msg_1", "role": "assistant", "model": "m", "stop_reason": "end_turn",
-                  "content": [{"type": "text", "text": "Hello from the benchmark. " * 8}], "usage": USAGE})  # fmt: skip
+SAID = {"role": "assistant", "content": "Hello from the benchmark. " * 8}
+MESSAGE = answer({**WHO, "object": "chat.completion", "usage": USAGE,
+                  "choices": [{"index": 0, "message": SAID, "finish_reason": "stop"}]})  # fmt: skip
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-FIRST = event("message_start", message={"id": "msg_1", "role": "assistant", "model": "m", "content": [], "usage": USAGE}) + event(
-    "content_block_start", index=0, content_block={"type": "text", "text": ""})  # fmt: skip
-WORD = event("content_block_delta", index=0, delta={"type": "text_delta", "text": "some words of the answer "})
-LAST = (event("content_block_stop", index=0) + event("message_delta", delta={"stop_reason": "end_turn"}, usage=USAGE)
-        + event("message_stop") + b"0\r\n\r\n")  # fmt: skip
+FIRST = event({"role": "assistant", "content": ""})
+WORD = event({"content": "some words of the answer "})
+END = chunk(json.dumps({**WHO, "object": "chat.completion.chunk", "choices": [], "usage": USAGE})) + chunk("[DONE]")
+LAST = event({}, "stop") + END + b"0\r\n\r\n"
 
 
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
-            length = next(int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
+            lengths = (int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
+            if not (length := next(lengths, 0)):
+                writer.write(answer({}))  # somebody asks whether we live
+                continue
             body = await reader.readexactly(length)
             if b"/v1/events" in head:
                 writer.write(answer({"acknowledged": max(r["number"] for r in json.loads(body)["records"])}))
                 continue
             await asyncio.sleep(FIRST_BYTE)
-            if b'"stream":true' not in body:
+            if not json.loads(body).get("stream"):
                 writer.write(MESSAGE)
                 continue
             writer.write(HEAD + FIRST + WORD)
