@@ -127,6 +127,14 @@ class Health(StrEnum):
     TERMINATED = "Terminated"
 
 
+class MidStream(StrEnum):
+    """What becomes of a streamed answer whose provider fails after its first content."""
+
+    ERROR = "Error"
+    CONTINUE = "Continue"
+    RESTART = "Restart"
+
+
 class ConditionType(StrEnum):
     """Types of conditions on our resources."""
 

@@ -15,6 +15,17 @@ class TokenBreakdown:
     cache_read: int = 0
     cache_write: int = 0
 
+    def __add__(self, other: "TokenBreakdown") -> "TokenBreakdown":
+        """The tokens of both."""
+        return TokenBreakdown(
+            self.total + other.total,
+            self.input + other.input,
+            self.output + other.output,
+            self.reasoning + other.reasoning,
+            self.cache_read + other.cache_read,
+            self.cache_write + other.cache_write,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class CompletionEvent:

@@ -56,3 +56,33 @@ class Deadline:
 
 NEVER = Deadline()
 """Nobody has set one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """Seconds that one upstream call may take: each clock ends it.
+
+    Attributes:
+        connect: until connected.
+        headers: from sending it to the head of its answer.
+        first_content: from sending it to its first content; pings and empty events are none.
+        idle: between two pieces after that.
+    """
+
+    connect: float
+    headers: float
+    first_content: float
+    idle: float
+
+
+def silence(clock: Clock, seconds: float) -> str:
+    """What is told when a clock has ended a call."""
+    return f"{_SILENT[clock]} within {seconds:g} s"
+
+
+_SILENT = {
+    Clock.CONNECT: "no connection",
+    Clock.HEADERS: "silent: no head of an answer",
+    Clock.FIRST_CONTENT: "silent: no content",
+    Clock.IDLE: "silent: nothing more",
+}

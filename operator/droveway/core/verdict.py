@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from droveway.api.enums import LIMIT_CLASSES, EndClass
+from droveway.core.deadline import Clock
 
 
 class Scope(StrEnum):
@@ -51,12 +52,14 @@ class Verdict:
         until: for a limit, when the quota is back; for an outage, when the provider asked to be tried again.
         scope: what the verdict speaks for.
         reason: one redacted line for people.
+        clock: which one ended the call, if it was one.
     """
 
     kind: EndClass
     until: datetime | None = None
     scope: Scope = Scope.PROVIDER
     reason: str = ""
+    clock: Clock | None = None
 
     @property
     def retry(self) -> Retry:

@@ -2,7 +2,9 @@
 
 import asyncio
 import time
-from dataclasses import dataclass, replace
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -10,11 +12,13 @@ import aiohttp
 
 from droveway.api.enums import EndClass
 from droveway.api.names import HEADER_DEADLINE
+from droveway.core.ratio import Ratio
 from droveway.core.signatures import SEARCHED, spent_by
 from droveway.core.verdict import Retry, Scope, Verdict
 from droveway.dialects import Operation, response_headers_to_client
 from droveway.gateway.admission import Admission, QueueTimeout, WouldBeLate
 from droveway.gateway.cache import Cache
+from droveway.gateway.callclock import CallClock
 from droveway.gateway.client import AgentStalled, Answering, Asked
 from droveway.gateway.config import Candidate, Provider
 from droveway.gateway.credentials import Credentials, NoCredentials
@@ -34,11 +38,12 @@ if TYPE_CHECKING:
     from droveway.gateway.shared import Shared
 
 CANCELLED = Verdict(EndClass.CANCELLED, None, Scope.REQUEST, "the agent left before the answer was complete")
+OVERTAKEN = Verdict(EndClass.CANCELLED, None, Scope.REQUEST, "another candidate had its first content sooner")
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What every exchange shares."""
+    """What every exchange shares. `ratios`: of retries by provider, and of hedges by route."""
 
     standing: Standing
     admission: Admission
@@ -49,31 +54,69 @@ class Services:
     queue_seconds: float
     shared: "Shared | None" = None
     cache: Cache | None = None
+    ratios: defaultdict[tuple[str, ...], Ratio] = field(default_factory=lambda: defaultdict(Ratio))
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Whose turn it is, and how the request gets there."""
+
+    candidate: Candidate
+    provider: Provider
+    passage: Passage
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """Of two candidates that are asked at once, the place of one.
+
+    Attributes:
+        won: to be called when its answer becomes the agent's.
+        overtaken: the other one's did; this call only costs.
+    """
+
+    won: "Callable[[Lane], None]"
+    overtaken: bool = False
 
 
 class Attempt:
-    """The turn of one candidate in one exchange."""
+    """The turn of one candidate in one exchange.
+
+    Attributes:
+        delivers: its answer is the agent's, whole or in part.
+    """
 
     def __init__(
-        self, services: Services, asked: Asked, answering: Answering, account: Account, passage: Passage
+        self,
+        services: Services,
+        asked: Asked,
+        answering: Answering,
+        account: Account,
+        turn: Turn,
+        lane: Lane | None = None,
     ) -> None:
         self._services, self._asked, self._answering, self._account = services, asked, answering, account
-        self._passage = passage
+        self._candidate, self._provider, self._passage = turn.candidate, turn.provider, turn.passage
         self._counts = asked.request.operation is Operation.GENERATE
         self._leg: Leg | None = None
+        self._lane, self._number = lane, 0
+        self.delivers = False
 
-    async def run(self, candidate: Candidate, provider: Provider) -> Verdict | None:
-        """Tries to have the request answered.
+    async def run(self, *, again: bool = False) -> Verdict:
+        """Tries to have the request answered. The agent has its answer, whatever it is, when `answering.done`.
+
+        Args:
+            again: it has been asked before; how it stands may have changed.
 
         Returns:
-            None: the agent has its answer, whatever it is. Else why this candidate gave none; nothing was sent then.
+            What it came to. If the answer is begun and not done, its provider failed in the middle.
         """
-        services, began = self._services, time.monotonic()
+        services, began, provider = self._services, time.monotonic(), self._provider
         if services.ledger.traces:
-            self._leg = services.ledger.traces.leg(self._asked, self._account, candidate, provider)
+            self._leg = services.ledger.traces.leg(self._asked, self._account, self._candidate, provider)
         gate, party = services.admission.gate(provider), self._asked.caller.run.uid
         try:
-            turn = await gate.enter(party, services.queue_seconds, self._asked.deadline.left(began))
+            slot = await gate.enter(party, services.queue_seconds, self._asked.deadline.left(began))
         except WouldBeLate:
             return _no_slot(provider, "would become free before the deadline")
         except QueueTimeout:
@@ -82,106 +125,138 @@ class Attempt:
             self._account.phases.queue += time.monotonic() - began
         try:
             objection = services.standing.enter(
-                self._asked.route, candidate, provider, datetime.now(UTC), waited=turn.waited
+                self._asked.route, self._candidate, provider, datetime.now(UTC), waited=slot.waited or again
             )
-            return objection or await self._call(candidate, provider)
+            return objection or await self._call()
         finally:
-            turn.end()
+            slot.end()
 
-    async def _call(self, candidate: Candidate, provider: Provider) -> Verdict | None:
+    async def _call(self) -> Verdict:
         """Calls; once more if the provider's key was refused and its Secret holds another by now."""
+        credentials, provider = self._services.credentials, self._provider
         try:
             for _ in range(2):
-                key = await self._services.credentials.of(provider)
-                verdict = await self._call_with(key, candidate, provider)
-                if verdict is None or verdict.kind is not EndClass.AUTH_FAILED:
+                key = await credentials.of(provider)
+                verdict = await self._call_with(key)
+                if self.delivers or verdict.kind is not EndClass.AUTH_FAILED:
                     return verdict
-                if not await self._services.credentials.changed(provider, key):
+                if not await credentials.changed(provider, key):
                     self._services.standing.refuse(provider, verdict, datetime.now(UTC))
                     return verdict
         except NoCredentials as error:
             return Verdict(EndClass.AUTH_FAILED, None, Scope.PROVIDER, str(error))
         return verdict
 
-    async def _call_with(self, key: str, candidate: Candidate, provider: Provider) -> Verdict | None:
+    async def _call_with(self, key: str) -> Verdict:
         self._account.calls += 1
-        self._answering.mark(self._asked.route.key.name, candidate.name, self._account.calls)
-        call = Call(candidate, provider, datetime.now(UTC), time.monotonic())
-        verdict, clocks = CANCELLED, self._services.upstream.clocks
+        self._number = self._account.calls
+        self._mark()
+        call = Call(self._candidate, self._provider, datetime.now(UTC), time.monotonic(), number=self._number)
+        clocks, verdict = self._asked.route.timing.clocks_over(self._services.upstream.clocks), CANCELLED
         try:
-            async with asyncio.timeout(clocks.answer) as clock:
-                verdict = await self._send(key, call, clock)
+            async with asyncio.timeout(None) as timeout:
+                clock = CallClock(clocks, timeout, self._asked.deadline)
+                verdict = await self._send(key, call, clock, clocks.connect)
         except TimeoutError:
             if self._answering.sending:
                 raise AgentStalled from None
-            silence = clocks.idle if self._answering.started else clocks.answer
-            verdict = _outage(f"silent for {silence:g} s")
+            verdict = clock.verdict
         except Unreachable as error:
-            verdict = _outage(str(error))
+            verdict = _outage(str(error), error)
         finally:
-            self._close(call, verdict)
-        if self._answering.started and not self._answering.done:
-            message = f"{provider.name}/{candidate.model} failed after its answer had begun: {verdict.reason}"
-            await self._answering.break_off(self._asked.spec.in_band_error(verdict.kind, message))
-        return None if self._answering.done else verdict
+            verdict = self._close(call, verdict)
+        return verdict
 
-    async def _send(self, key: str, call: Call, clock: asyncio.Timeout) -> Verdict:
-        spec, request, model = self._passage.spec, self._passage.request, call.candidate.model
-        url = call.provider.base_url + spec.upstream_path(request, model)
-        headers = self._passage.headers_up(self._asked.headers)
-        headers += [*(spec.auth_headers(key) if key else ()), ("accept-encoding", "identity")]
-        left = self._asked.deadline.left_milliseconds(time.monotonic())
-        if left is not None:
-            headers.append((_DEADLINE_HEADER, str(left)))
-        if (traces := self._services.ledger.traces) and self._leg:
-            headers = traces.headers_up(self._account, self._leg, call, headers)
-        answer = await self._services.upstream.send(url, headers, spec.rewrite(request, model))
+    async def _send(self, key: str, call: Call, clock: CallClock, connect: float) -> Verdict:
+        spec, request, model = self._passage.spec, self._passage.request, self._candidate.model
+        url = self._provider.base_url + spec.upstream_path(request, model)
+        body, headers = spec.rewrite(request, model), self._headers(key, call)
+        answer = await self._services.upstream.send(url, headers, body, connect)
+        clock.head()
         call.headed = time.monotonic()
-        call.utilization = self._services.standing.learn(call.provider, answer.headers, datetime.now(UTC))
+        call.utilization = self._services.standing.learn(self._provider, answer.headers, datetime.now(UTC))
         try:
             if answer.status >= 300:
-                return await self._refused(answer, call, clock)
+                return await self._refused(answer, clock)
             if request.stream and answer.content_type == "text/event-stream":
-                return await Relay(
-                    self._passage, self._answering, call, answer, clock, self._services.upstream.clocks.idle
-                ).run()
+                return await Relay(self._passage, self._answering, call, answer, clock, self._won).run()
             return await self._plain(answer, call, clock)
         finally:
             answer.close()  # a connection whose answer was read to its end is back in the pool already
 
-    async def _refused(self, answer: aiohttp.ClientResponse, call: Call, clock: asyncio.Timeout) -> Verdict:
-        body = await read_all(answer, clock, self._services.upstream.clocks.idle)
+    def _headers(self, key: str, call: Call) -> list[tuple[str, str]]:
+        headers = self._passage.headers_up(self._asked.headers)
+        headers += [*(self._passage.spec.auth_headers(key) if key else ()), ("accept-encoding", "identity")]
+        left = self._asked.deadline.left_milliseconds(time.monotonic())
+        if left is not None:
+            headers.append((_DEADLINE_HEADER, str(left)))
+        if (traces := self._services.ledger.traces) and self._leg:
+            return traces.headers_up(self._account, self._leg, call, headers)
+        return headers
+
+    async def _refused(self, answer: aiohttp.ClientResponse, clock: CallClock) -> Verdict:
+        body = await read_all(answer, clock.piece)
         if answer.status < 400:
             return _outage(
-                f"HTTP {answer.status} points elsewhere; correct spec.baseURL of ModelProvider {call.provider.name}"
+                f"HTTP {answer.status} points elsewhere; correct spec.baseURL of ModelProvider {self._provider.name}"
             )
         verdict = self._passage.spec.classify(answer.status, answer.headers, body, datetime.now(UTC))
-        verdict = judge(call.provider, verdict, body, datetime.now(UTC))
+        verdict = judge(self._provider, verdict, body, datetime.now(UTC))
         if verdict.retry is Retry.NEVER and self._passage.conversion is None:
+            self._won()
             await self._answering.whole(answer.status, response_headers_to_client(answer.headers.items()), body)
         return verdict
 
-    async def _plain(self, answer: aiohttp.ClientResponse, call: Call, clock: asyncio.Timeout) -> Verdict:
-        body = await read_all(answer, clock, self._services.upstream.clocks.idle)
+    async def _plain(self, answer: aiohttp.ClientResponse, call: Call, clock: CallClock) -> Verdict:
+        body = await read_all(answer, clock.piece)
         call.first_content = time.monotonic()
         verdict = Verdict(EndClass.SUCCEEDED)
         if self._counts:
             read = self._passage.spec.read_answer(body, datetime.now(UTC))
             call.tokens, verdict = read.usage, read.verdict
         if verdict.is_success:
-            headers = self._passage.headers_down(answer.headers.items())
-            await self._answering.whole(answer.status, headers, self._passage.body_down(body))
+            self._won()
+            if self._answering.started:
+                await self._answering.end(self._passage.body_down(body))
+            else:
+                headers = self._passage.headers_down(answer.headers.items())
+                await self._answering.whole(answer.status, headers, self._passage.body_down(body))
         return verdict
 
-    def _close(self, call: Call, verdict: Verdict) -> None:
-        if call.answered and verdict is CANCELLED:
-            verdict, self._account.answered = Verdict(EndClass.SUCCEEDED), True
-        if verdict is CANCELLED and not self._asked.deadline.left(time.monotonic() + _COARSE):
-            verdict = Verdict(EndClass.TIMEOUT, None, Scope.REQUEST, self._asked.deadline.reason)
+    def _won(self) -> None:
+        """From here on the agent sees this candidate's answer."""
+        self.delivers = True
+        if self._lane:
+            self._lane.won(self._lane)
+            self._mark()
+
+    def _mark(self) -> None:
+        self._account.candidate = self._candidate.name
+        self._answering.mark(self._asked.route.key.name, self._candidate.name, self._number)
+
+    def _close(self, call: Call, verdict: Verdict) -> Verdict:
+        """Writes the call down; says what it came to."""
+        if verdict is CANCELLED:
+            verdict = self._cut_short(call)
+        if self.delivers and not verdict.is_success:
+            self._account.broken += call.tokens
         self._account.end(call, verdict)
         if self._counts:
             self._services.standing.note(self._asked.route, call, verdict, datetime.now(UTC))
             self._services.ledger.call_ended(self._asked, self._account, call, verdict)
+        return verdict
+
+    def _cut_short(self, call: Call) -> Verdict:
+        """What ended a call from outside."""
+        if call.answered:
+            self._account.answered = True
+            return Verdict(EndClass.SUCCEEDED)
+        if self._lane and self._lane.overtaken:
+            return OVERTAKEN
+        deadline = self._asked.deadline
+        if deadline.left(time.monotonic() + _COARSE):
+            return CANCELLED
+        return Verdict(EndClass.TIMEOUT, None, Scope.REQUEST, deadline.reason, deadline.clock)
 
 
 def _no_slot(provider: Provider, what: str) -> Verdict:
@@ -190,8 +265,8 @@ def _no_slot(provider: Provider, what: str) -> Verdict:
     return Verdict(EndClass.PROVIDER_OUTAGE, datetime.now(UTC) + BUSY, Scope.REQUEST, reason)
 
 
-def _outage(reason: str) -> Verdict:
-    return Verdict(EndClass.PROVIDER_OUTAGE, None, Scope.PROVIDER, reason)
+def _outage(reason: str, error: Unreachable | None = None) -> Verdict:
+    return Verdict(EndClass.PROVIDER_OUTAGE, None, Scope.PROVIDER, reason, error.clock if error else None)
 
 
 def judge(provider: Provider, verdict: Verdict, body: bytes, now: datetime) -> Verdict:

@@ -17,6 +17,7 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 _LAST_WORD_SECONDS = 5.0
+_LONGEST_KEPT = 4 * 2**20
 
 Headers = list[tuple[bytes, bytes]]
 _REQUEST_ID = HEADER_REQUEST_ID.lower().encode()
@@ -81,12 +82,14 @@ class Answering:
         sending: a piece is on its way, and the agent has not made room for it yet.
         done: the last piece is on its way or out.
         marks: headers of ours that tell what happened so far.
+        kept: what was sent of the body, for whoever has to go on with it; None: nobody has.
     """
 
     def __init__(self, send: Send) -> None:
         self._send_now = send
         self.started = self.sending = self.done = False
         self.marks: Headers = []
+        self.kept: bytearray | None = None
         self._named: Headers = []
 
     def name(self, request_id: str) -> None:
@@ -111,6 +114,10 @@ class Answering:
 
     async def piece(self, body: bytes) -> None:
         """Sends a piece of the body."""
+        if self.kept is not None:
+            self.kept += body
+            if len(self.kept) > _LONGEST_KEPT:
+                self.kept = None
         await self._send({"type": "http.response.body", "body": body, "more_body": True})
 
     async def end(self, body: bytes = b"") -> None:

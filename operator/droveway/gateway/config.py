@@ -16,6 +16,7 @@ from droveway.core.provider import readings_of
 from droveway.core.signatures import Signatures, compiled
 from droveway.core.utilization import Reading
 from droveway.gateway.patterns import linear_pattern
+from droveway.gateway.timing import Timing, timing_of
 
 
 class SecretKey(NamedTuple):
@@ -97,6 +98,7 @@ class Route:
     breaker: CircuitBreakerConfig
     stale_after: timedelta = timedelta(minutes=10)
     cache: CacheRule = field(default_factory=CacheRule)
+    timing: Timing = field(default_factory=Timing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +295,7 @@ def route_of(manifest: dict[str, Any]) -> Route:
         ),
         stale_after=timedelta(seconds=spec.telemetry.stale_seconds),
         cache=CacheRule(spec.cache.mode, spec.cache.ttl_seconds),
+        timing=timing_of(spec),
     )
 
 

@@ -1,120 +1,106 @@
 """One request of an agent: candidate after candidate, until one answers or none is left."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+import random
+import time
+from datetime import UTC, datetime
 
-from droveway.api.enums import EndClass
-from droveway.core.ranking import CandidateView, Preference
-from droveway.core.routing import Choice, choose
-from droveway.core.verdict import Retry, Scope, Verdict
+from droveway.api.enums import EndClass, MidStream
+from droveway.core.retrying import Then, next_step
+from droveway.core.verdict import Retry, Verdict
 from droveway.dialects import Operation, Reply
-from droveway.gateway.attempt import Attempt, Services
+from droveway.dialects.conversion import CannotResume, Resume, delivered
+from droveway.gateway.attempt import Attempt, Lane, Services, Turn
 from droveway.gateway.client import Answering, Asked
-from droveway.gateway.config import Candidate, Provider
-from droveway.gateway.exhausted import exhausted
 from droveway.gateway.ledger import Account
-from droveway.gateway.passage import Passages
-from droveway.gateway.standing import Need
+from droveway.gateway.race import Race
+from droveway.gateway.walk import Walk
 
-_SHORT_LIMIT = timedelta(seconds=5)
-"""What passes so soon is waited for, once, when no other candidate is left."""
-
-_LATE = 0.02
-"""Seconds added to a wait: the loop's clock is coarse, and waking early would find the limit still there."""
+_dice = random.Random()  # noqa: S311 - for jitter
 
 
 class Exchange:
-    """The walk of one request through the candidates of its route, each of them once."""
+    """One request and its answer: the walk, the retries of one candidate, and what a broken stream becomes."""
 
     def __init__(self, services: Services, asked: Asked, answering: Answering, account: Account) -> None:
         self._services, self._asked, self._answering, self._account = services, asked, answering, account
-        self._passages = Passages(asked)
-        self._need = Need(asked.spec.dialect, asked.caller.run.agent_on(asked.route), self._passages.cannot)
-        self._refusals: dict[str, Verdict] = {}
-        self._waited = False
+        self._timing = asked.route.timing
+        self._walk = Walk(services, asked, account)
+        if asked.request.stream and self._timing.mid_stream is not MidStream.ERROR:
+            answering.kept = bytearray()
 
     async def serve(self) -> EndClass:
         """Answers the agent; says with what."""
-        last: str | None = None
-        while True:
-            choice = self._choose()
-            if choice.candidate is None:
-                if await self._wait_briefly():
-                    continue
-                return await self._give_up()
-            name = choice.candidate.name
-            passage = self._passages.to(choice.candidate.dialect, choice.candidate.model)
-            if passage is None:
-                continue  # from now on the candidate counts as unfit
-            if last is not None and last != name:
-                self._services.ledger.rerouted(self._asked, last, name, self._refusals[last])
-            candidate, provider = self._find(name)
-            self._account.candidate = name
-            attempt = Attempt(self._services, self._asked, self._answering, self._account, passage)
-            verdict = await attempt.run(candidate, provider)
-            if verdict is None:
-                return self._account.outcome
-            if verdict.retry is Retry.NEVER:
-                await self._answering.reply(self._asked.spec.error_response(verdict.kind, verdict.reason))
+        while turn := await self._walk.next():
+            if rule := self._timing.hedge:
+                turn, verdict = await Race(self._services, self._asked, self._walk, self._persist).run(turn, rule)
+            else:
+                verdict = await self._persist(turn)
+            if self._answering.done:
                 return verdict.kind
-            self._refusals[name] = verdict
-            last = name
+            if verdict.retry is Retry.NEVER or (self._answering.started and not self._resumes(turn, verdict)):
+                return await self._fail(turn, verdict)
+            self._walk.leave(turn, verdict)
+        return await self._give_up()
 
     def first(self) -> str | None:
         """The candidate that would be asked now; None: there is none."""
-        while (choice := self._choose()).candidate is not None:
-            if self._passages.to(choice.candidate.dialect, choice.candidate.model) is not None:
-                return choice.candidate.name
-        return None
+        turn = self._walk.another()
+        return turn.candidate.name if turn else None
 
-    def _choose(self) -> Choice:
-        now = datetime.now(UTC)
-        prefer = Preference(
-            strategy=self._asked.route.strategy,
-            key=self._asked.caller.run.uid,
-            session=self._asked.drawn_by,
-            sticky=self._asked.caller.run.candidate or None,
-            tried=frozenset(self._refusals),
-        )
-        return choose(self._views(now), prefer, now)
+    async def _persist(self, turn: Turn, lane: Lane | None = None) -> Verdict:
+        """Asks one candidate, and again while that may help and the budgets allow it."""
+        attempt = Attempt(self._services, self._asked, self._answering, self._account, turn, lane)
+        ratio = self._services.ratios["provider", *turn.provider.key]
+        ratio.count(time.monotonic())
+        repeats = 0
+        verdict = await attempt.run()
+        while not (attempt.delivers or verdict.is_success):
+            left, now = self._asked.deadline.left(time.monotonic()), datetime.now(UTC)
+            step = next_step(verdict, repeats, self._timing.retry, left, _dice.random(), now)
+            if step.then is not Then.AGAIN or not ratio.take(self._timing.retry.percent, time.monotonic()):
+                break
+            self._services.metrics.retries(turn.provider.key.namespace, turn.provider.name, verdict.kind.value).inc()
+            self._account.phases.pause += step.seconds
+            await asyncio.sleep(step.seconds)
+            repeats += 1
+            verdict = await attempt.run(again=True)
+        return verdict
 
-    def _views(self, now: datetime) -> tuple[CandidateView, ...]:
-        """The candidates that may serve this request: at a limit, a run that does not leave it has its own alone."""
-        asked, run = self._asked, self._asked.caller.run
-        views = self._services.standing.views(asked.route, self._need, now)
-        own = run.candidate or next(iter(self._refusals), "")
-        refusal = self._refusals.get(own)
-        limited = (refusal is not None and refusal.is_limit) or any(
-            v.name == own and v.limited_until is not None and v.limited_until > now for v in views
-        )
-        return tuple(v for v in views if v.name == own) if limited and not run.leaves_limits else views
-
-    def _find(self, name: str) -> tuple[Candidate, Provider]:
-        candidate = next(c for c in self._asked.route.candidates if c.name == name)
-        return candidate, self._services.standing.provider(candidate)
-
-    async def _wait_briefly(self) -> bool:
-        """Sits out what passes soon, if that is all that is in the way. At most once, and not after a wait for a slot."""
-        now = datetime.now(UTC)
-        verdict = self._verdict(now)
-        queued = any(refusal.scope is Scope.REQUEST for refusal in self._refusals.values())
-        if self._waited or queued or verdict.retry is not Retry.SAME_CANDIDATE:
+    def _resumes(self, turn: Turn, verdict: Verdict) -> bool:
+        """Whether another candidate can go on with what the agent has of the answer."""
+        stream, used = self._answering.kept, self._account.broken
+        if stream is None:
             return False
-        if not verdict.until or verdict.until - now > _SHORT_LIMIT:
+        try:
+            state = delivered(self._asked.spec.dialect, bytes(stream))
+        except CannotResume:
             return False
-        self._waited = True
-        seconds = max(0.0, (verdict.until - now).total_seconds()) + _LATE
-        self._account.phases.pause += seconds
-        await asyncio.sleep(seconds)
-        self._refusals = {name: v for name, v in self._refusals.items() if v.retry is not Retry.SAME_CANDIDATE}
+        restarts, route = self._timing.mid_stream is MidStream.RESTART, self._asked.route.key
+        self._services.metrics.resumes(route.namespace, route.name, self._timing.mid_stream.value).inc()
+        self._walk.resume(Resume(state, restarts, turn.candidate.name, verdict.kind.value, used))
         return True
+
+    async def _fail(self, turn: Turn, verdict: Verdict) -> EndClass:
+        """Nobody can do better than this failure."""
+        name, spec = f"{turn.provider.name}/{turn.candidate.model}", self._asked.spec
+        if self._answering.started:
+            message = f"{name} failed after its answer had begun: {verdict.reason}"
+            await self._answering.break_off(spec.in_band_error(verdict.kind, message))
+        else:
+            await self._answering.reply(spec.error_response(verdict.kind, verdict.reason))
+        return verdict.kind
 
     async def _give_up(self) -> EndClass:
         now = datetime.now(UTC)
-        verdict = self._verdict(now)
+        verdict = self._walk.verdict(now)
         self._services.ledger.exhausted(self._asked, verdict)
-        self._answering.mark(self._asked.route.key.name, "", self._account.calls)
-        await self._answering.reply(self._exhausted_reply(verdict, now))
+        if self._answering.started:
+            message = f"the answer broke off, and nobody could go on with it: {verdict.reason}"
+            await self._answering.break_off(self._asked.spec.in_band_error(verdict.kind, message))
+        else:
+            self._answering.mark(self._asked.route.key.name, "", self._account.calls)
+            await self._answering.reply(self._exhausted_reply(verdict, now))
         return verdict.kind
 
     def _exhausted_reply(self, verdict: Verdict, now: datetime) -> Reply:
@@ -124,9 +110,3 @@ class Exchange:
         reply = self._asked.spec.error_response(verdict.kind, verdict.reason)
         counting = self._asked.request.operation is Operation.COUNT_TOKENS
         return reply._replace(status=404) if counting else reply
-
-    def _verdict(self, now: datetime) -> Verdict:
-        """What is told of a candidate must hold when its limit is over, too: then it would be asked."""
-        for view in self._views(now):
-            self._passages.to(view.dialect, view.model)
-        return exhausted(self._views(now), self._refusals, now)

@@ -143,8 +143,8 @@ class Intake:
             (b"x-request-id", origin.request_id.encode()),
         ]
         trace = origin.trace or _attempt(caller.run.uid, caller.attempt)
-        deadline = read_deadline(headers, origin.began)
         terms = read_terms_of(headers, route) if request.operation is Operation.GENERATE else None
+        deadline = read_deadline(headers, origin.began).or_sooner(route.timing.deadline(origin.began))
         return Asked(
             origin.id, caller, spec, request, headers, route, session[:256], origin.request_id, trace, deadline, terms
         )

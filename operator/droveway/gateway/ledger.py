@@ -29,6 +29,7 @@ class Call:
         headed: the head of the answer was there.
         ended: it was over, with this verdict.
         cost_usd: None: nobody knows its price, or not yet.
+        number: of this request's calls, from 1.
         utilization: news of the account's quota windows.
         answered: the explicit end of the provider's stream has reached the agent. Some hang up then, before the connection ends.
     """
@@ -38,6 +39,7 @@ class Call:
     started_at: datetime
     started: float
     headed: float | None = None
+    number: int = 1
     first_content: float | None = None
     ended: float | None = None
     verdict: Verdict | None = None
@@ -93,6 +95,7 @@ class Account:
         ended: the upstream calls that are over.
         cache: `hit`, `miss`, `coalesced` or `bypassed`; "" for a request that has not opted in.
         trace: its spans to be, when traces are on.
+        broken: tokens of calls that failed when the agent had a part of their answer.
     """
 
     began: float
@@ -104,6 +107,7 @@ class Account:
     ended: list[Call] = field(default_factory=list)
     cache: str = ""
     trace: RequestTrace | None = None
+    broken: TokenBreakdown = field(default_factory=TokenBreakdown)
 
     def end(self, call: Call, verdict: Verdict) -> None:
         """A call is over."""
@@ -147,7 +151,7 @@ class Ledger:
                 success=verdict.is_success,
                 tokens=call.tokens,
                 error=None if verdict.is_success else verdict.reason[:_LONGEST_ERROR],
-                id=f"{asked.id}-{account.calls}",
+                id=f"{asked.id}-{call.number}",
                 verdict=None if verdict.is_success else verdict,
                 utilization=tuple(call.utilization),
             ),

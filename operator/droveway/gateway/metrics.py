@@ -76,6 +76,19 @@ class GatewayMetrics:
         self.reroutes = m.counter(
             "reroutes", "Requests moved to another candidate.", "tenant", "route", "from", "to", "reason"
         )
+        self.retries = m.counter(
+            "retries", "Calls of a candidate that had just failed the same request.", "tenant", "provider", "reason"
+        )
+        self.hedges = m.counter(
+            "hedges",
+            "Requests that a second candidate was asked as well, by whose answer it was.",
+            "tenant",
+            "route",
+            "won",
+        )
+        self.resumes = m.counter(
+            "resumes", "Streams that broke off and were handed to another candidate.", "tenant", "route", "mode"
+        )
         self.fanout_calls = m.histogram("fanout_calls", "Calls of one fan-out.", "tenant", "mode", buckets=_SIZES)
         self.fanouts = m.counter("fanouts", "Fan-outs, by how they ended.", "tenant", "mode", "outcome")
         self.tokens = m.counter("tokens", "Tokens, in disjoint buckets.", *_TARGET, "type")

@@ -12,7 +12,7 @@ from droveway.dialects import (
     request_headers_to_upstream,
     response_headers_to_client,
 )
-from droveway.dialects.conversion import CannotCarry, Conversion, Translator, convert
+from droveway.dialects.conversion import CannotCarry, Conversion, Resume, Translator, convert
 from droveway.gateway.client import Asked, Headers
 
 _UP = {"user-agent", "traceparent", "tracestate", "x-request-id"}
@@ -61,19 +61,22 @@ class Passage:
 class Passages:
     """The ways of one request to the providers of its route, each found when it is needed.
 
+    Args:
+        resume: the answer has begun; the rest of it is converted whatever the provider speaks.
+
     Attributes:
         cannot: why there is no way to the providers of a dialect.
     """
 
-    def __init__(self, asked: Asked) -> None:
-        self._asked = asked
+    def __init__(self, asked: Asked, resume: Resume | None = None) -> None:
+        self._asked, self._resume = asked, resume
         self._straight = Passage(asked.spec, asked.request)
         self._found: dict[tuple[Dialect, str], Passage] = {}
         self.cannot: dict[Dialect, str] = {}
 
     def to(self, dialect: Dialect, model: str) -> Passage | None:
         """The way to a model; None: there is none, and `cannot` tells why."""
-        if dialect is self._asked.spec.dialect:
+        if dialect is self._asked.spec.dialect and self._resume is None:
             return self._straight
         if dialect in self.cannot:
             return None
@@ -87,7 +90,7 @@ class Passages:
 
     def _convert(self, dialect: Dialect, model: str) -> Passage:
         asked, now = self._asked, int(datetime.now(UTC).timestamp())
-        found = convert(asked.request, asked.spec.dialect, dialect, model, asked.id, now)
+        found = convert(asked.request, asked.spec.dialect, dialect, model, asked.id, now, self._resume)
         return Passage(SPECS[dialect], found.request, found)
 
     def _message(self, dialect: Dialect, what: str) -> str:

@@ -14,6 +14,7 @@ import uvloop
 
 from droveway.cluster.client import Cluster
 from droveway.cluster.masterkey import read_master_keys
+from droveway.core.deadline import Clocks
 from droveway.gateway.admission import Admission
 from droveway.gateway.app import App
 from droveway.gateway.attempt import Services
@@ -32,7 +33,7 @@ from droveway.gateway.reporter import Reporter
 from droveway.gateway.settings import GatewaySettings
 from droveway.gateway.standing import Standing
 from droveway.gateway.traces import RequestTraces
-from droveway.gateway.upstream import Clocks, Upstream
+from droveway.gateway.upstream import Upstream
 from droveway.gateway.watch import Watch
 from droveway.observability.garbage import collect_seldom
 from droveway.observability.logging import setup_logging
@@ -127,7 +128,9 @@ class Gateway:
     ) -> tuple[App, Reporter]:
         settings = self.settings
         reporter = Reporter(settings.operator_url, settings.token_file, self.prices, self.metrics)
-        upstream = Upstream(Clocks(settings.connect_seconds, settings.answer_seconds, settings.idle_seconds))
+        upstream = Upstream(
+            Clocks(settings.connect_seconds, settings.answer_seconds, settings.answer_seconds, settings.idle_seconds)
+        )
         stack.push_async_callback(upstream.close)
         self.shared = self._connect(stack)
         self.metrics.upstream_connections.set_function(upstream.in_use)

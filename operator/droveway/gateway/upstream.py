@@ -1,11 +1,12 @@
 """Sending to providers: one connection pool, no redirects, no proxies, no cookies, and no clock but ours."""
 
-import asyncio
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import lru_cache
 
 import aiohttp
 from yarl import URL
+
+from droveway.core.deadline import Clock, Clocks, silence
 
 _KEEP_ALIVE_SECONDS = 15.0  # shorter than what load balancers grant, so that few connections die under a request
 _BUFFER = 2**16
@@ -13,26 +14,24 @@ _LONGEST_BODY = 64 * 2**20
 
 
 class Unreachable(Exception):  # noqa: N818 - says what happened
-    """The provider cannot be reached, went silent, or broke off. The message is fit for people."""
+    """The provider cannot be reached, or broke off. The message is fit for people; `clock`: which one ended it, if one did."""
 
-
-@dataclass(frozen=True, slots=True)
-class Clocks:
-    """Seconds: until connected, until headers and first content, and between two pieces after it."""
-
-    connect: float
-    answer: float
-    idle: float
+    def __init__(self, message: str, clock: Clock | None = None) -> None:
+        super().__init__(message)
+        self.clock = clock
 
 
 class Upstream:
-    """The way to all providers."""
+    """The way to all providers.
+
+    Attributes:
+        clocks: of a call whose route sets no other.
+    """
 
     def __init__(self, clocks: Clocks) -> None:
         self.clocks = clocks
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_SECONDS),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=clocks.connect),
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("user-agent", "accept", "content-type"),
             trust_env=False,
@@ -48,7 +47,9 @@ class Upstream:
         """Closes all connections."""
         await self._session.close()
 
-    async def send(self, url: str, headers: list[tuple[str, str]], body: bytes) -> aiohttp.ClientResponse:
+    async def send(
+        self, url: str, headers: list[tuple[str, str]], body: bytes, connect: float
+    ) -> aiohttp.ClientResponse:
         """Sends a request and returns as soon as the head of the answer is there.
 
         A connection that was kept alive may have been closed by the other side just now: then it is sent once more.
@@ -57,23 +58,33 @@ class Upstream:
             Unreachable: no answer came.
         """
         try:
-            return await self._post(url, headers, body)
+            return await self._post(url, headers, body, connect)
         except aiohttp.ServerDisconnectedError:
             pass
         try:
-            return await self._post(url, headers, body)
+            return await self._post(url, headers, body, connect)
         except aiohttp.ServerDisconnectedError as error:
             raise Unreachable("the provider closed the connection without an answer") from error
 
-    async def _post(self, url: str, headers: list[tuple[str, str]], body: bytes) -> aiohttp.ClientResponse:
+    async def _post(
+        self, url: str, headers: list[tuple[str, str]], body: bytes, connect: float
+    ) -> aiohttp.ClientResponse:
         try:
-            return await self._session.post(_parsed(url), headers=headers, data=body, allow_redirects=False)
+            return await self._session.post(
+                _parsed(url), headers=headers, data=body, allow_redirects=False, timeout=_timeout(connect)
+            )
         except aiohttp.ServerDisconnectedError:
             raise
         except aiohttp.ConnectionTimeoutError as error:
-            raise Unreachable(f"no connection within {self.clocks.connect:g} s") from error
+            raise Unreachable(silence(Clock.CONNECT, connect), Clock.CONNECT) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise Unreachable(f"no connection to the provider: {type(error).__name__}") from error
+
+
+@lru_cache(maxsize=64)
+def _timeout(connect: float) -> aiohttp.ClientTimeout:
+    """Connecting is the one clock that is not ours."""
+    return aiohttp.ClientTimeout(total=None, sock_connect=connect)
 
 
 @lru_cache(maxsize=1024)
@@ -93,17 +104,17 @@ async def read_piece(answer: aiohttp.ClientResponse) -> bytes:
         raise Unreachable("the provider's answer was cut off") from error
 
 
-async def read_all(answer: aiohttp.ClientResponse, clock: asyncio.Timeout, idle: float) -> bytes:
-    """A whole body. Every piece pushes the clock on.
+async def read_all(answer: aiohttp.ClientResponse, piece: Callable[[], None]) -> bytes:
+    """A whole body. `piece` is called for every piece.
 
     Raises:
         Unreachable: it was cut off, or is too long to be an answer.
     """
-    pieces, size, loop = [], 0, asyncio.get_running_loop()
-    while piece := await read_piece(answer):
-        pieces.append(piece)
-        size += len(piece)
+    pieces, size = [], 0
+    while data := await read_piece(answer):
+        pieces.append(data)
+        size += len(data)
         if size > _LONGEST_BODY:
             raise Unreachable(f"the provider's answer is longer than {_LONGEST_BODY} bytes")
-        clock.reschedule(loop.time() + idle)
+        piece()
     return b"".join(pieces)

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from droveway.api.enums import CacheMode, CircuitName, OnExhausted, Strategy
+from droveway.api.enums import CacheMode, CircuitName, MidStream, OnExhausted, Strategy
 from droveway.api.v1alpha1.common import (
     AGE,
     REMEDY,
@@ -24,6 +24,7 @@ from droveway.api.v1alpha1.common import (
     rules,
 )
 from droveway.api.v1alpha1.rollout import CanarySpec, CanaryStatus, MirrorSpec, MirrorStatus
+from droveway.api.v1alpha1.timing import Hedge, RequestRetry, TimeoutsSpec
 
 
 class Candidate(Wire):
@@ -125,6 +126,22 @@ class ModelRouteSpec(Wire):
     )
     telemetry: Annotated[TelemetrySpec, Field(description="Window of the summaries.")] = TelemetrySpec()
     cache: Annotated[CacheSpec, Field(description="Answers that are given again.")] = CacheSpec()
+    timeouts: Annotated[TimeoutsSpec, Field(description="Clocks of a request; the gateway's own where not given.")] = (
+        TimeoutsSpec()
+    )
+    retry: Annotated[RequestRetry, Field(description="How persistent a request is within its deadline.")] = (
+        RequestRetry()
+    )
+    hedge: Annotated[
+        Hedge | None, Field(description="Ask the next candidate as well when the first one is late. Default: never.")
+    ] = None
+    mid_stream: Annotated[
+        MidStream,
+        Field(
+            description="A provider fails after the first content of a stream: end it with an error, let the next "
+            "candidate continue the text, or declare it void and start again. See docs/streams.md."
+        ),
+    ] = MidStream.ERROR
     on_exhausted: Annotated[
         OnExhausted, Field(description="Nothing eligible: wait for the earliest reset, or fail.")
     ] = OnExhausted.WAIT

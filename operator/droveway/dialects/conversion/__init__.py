@@ -22,10 +22,21 @@ from droveway.dialects.conversion import (
     responses_requests,
 )
 from droveway.dialects.conversion.coding import Decoder, Encoder, Translator
+from droveway.dialects.conversion.delivered import CannotResume, delivered
 from droveway.dialects.conversion.events import events_of
 from droveway.dialects.conversion.model import Answered, CannotCarry, Frame, Neutral
+from droveway.dialects.conversion.resuming import Resume, Resumption
 
-__all__ = ["DIALECTS", "CannotCarry", "Conversion", "Translator", "convert"]
+__all__ = [
+    "DIALECTS",
+    "CannotCarry",
+    "CannotResume",
+    "Conversion",
+    "Resume",
+    "Translator",
+    "convert",
+    "delivered",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +107,7 @@ class Conversion:
     _frame: Frame
     _client: _Dialect
     _provider: _Dialect
+    _resume: Resume | None = None
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
@@ -109,15 +121,24 @@ class Conversion:
         answered = self._provider.read_answer(whole, self._frame)
         if not self.request.stream:
             return self._client.write_answer(answered, self._frame)
-        encoder = self._client.encoder(self._frame)
-        return b"".join(map(encoder.encode, events_of(answered)))
+        translator = self.translator()
+        return translator.preface + b"".join(map(translator.encode, events_of(answered)))
 
     def translator(self) -> Translator:
         """For a streamed answer."""
-        return Translator(self._provider.decoder(self._frame), self._client.encoder(self._frame))
+        decoder, encoder = self._provider.decoder(self._frame), self._client.encoder(self._frame)
+        return Resumption(decoder, encoder, self._resume) if self._resume else Translator(decoder, encoder)
 
 
-def convert(asked: Request, spoken: Dialect, wanted: Dialect, model: str, request_id: str, created: int) -> Conversion:
+def convert(
+    asked: Request,
+    spoken: Dialect,
+    wanted: Dialect,
+    model: str,
+    request_id: str,
+    created: int,
+    resume: Resume | None = None,
+) -> Conversion:
     """The request in another dialect.
 
     Args:
@@ -127,6 +148,7 @@ def convert(asked: Request, spoken: Dialect, wanted: Dialect, model: str, reques
         model: as the provider calls it.
         request_id: names answers and calls that the provider leaves without an id; unique.
         created: epoch seconds.
+        resume: the answer has begun already, and this is about the rest; the two dialects may be one then.
 
     Raises:
         CannotCarry: it holds what the other dialect has no words for.
@@ -135,9 +157,11 @@ def convert(asked: Request, spoken: Dialect, wanted: Dialect, model: str, reques
         raise CannotCarry("a count of tokens: only the vendor of the model can count them")
     client, provider = DIALECTS[spoken], DIALECTS[wanted]
     neutral = replace(client.read_request(asked.body), stream=asked.stream)
+    if resume:
+        neutral = replace(neutral, turns=(*neutral.turns, *resume.turns))
     body = provider.write_request(neutral, model)
     path, _, query = provider.paths[asked.stream].partition("?")
     request = Request(asked.operation, model, asked.stream, path, query, dump_object(body), body)
     in_array = spoken is Dialect.GEMINI and not asked.stream and "streamGenerateContent" in asked.path
     frame = Frame(request_id, model, created, neutral.origins, asked.wants_usage, in_array)
-    return Conversion(request, frame, client, provider)
+    return Conversion(request, frame, client, provider, resume)

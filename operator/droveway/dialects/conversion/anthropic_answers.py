@@ -6,6 +6,7 @@ from droveway.core.completion import TokenBreakdown
 from droveway.dialects.anthropic import buckets
 from droveway.dialects.bodies import dump_object, table, text
 from droveway.dialects.conversion.coding import Decoder, Encoder, reason_of
+from droveway.dialects.conversion.delivered import Delivered
 from droveway.dialects.conversion.events import (
     CallDelta,
     CallEnded,
@@ -150,6 +151,14 @@ class AnthropicEncoder(Encoder):
                 delta = {"stop_reason": _REASONS[stop], "stop_sequence": None}
                 ended = _event("message_delta", delta=delta, usage=_usage(usage))
                 return self._close_text() + ended + _event("message_stop")
+
+    def resume(self, delivered: Delivered) -> None:
+        """Goes on in the open block, or behind the last one."""
+        self._index, self._in_text = delivered.blocks - 1, delivered.open
+
+    def void(self, mark: str) -> bytes:
+        """The mark is the last thing in the void block."""
+        return super().void(mark) + self._close_text()
 
     def _open(self, block: dict[str, Any]) -> bytes:
         self._index += 1

@@ -5,6 +5,7 @@ from typing import Any
 from droveway.core.completion import TokenBreakdown
 from droveway.dialects.bodies import dump_object, first, table, text
 from droveway.dialects.conversion.coding import Decoder, Encoder, reason_of
+from droveway.dialects.conversion.delivered import Delivered
 from droveway.dialects.conversion.events import (
     CallDelta,
     CallEnded,
@@ -136,6 +137,10 @@ class ChatEncoder(Encoder):
                 if self.frame.wants_usage:
                     told += _data({**self._base, "choices": [], "usage": _usage(usage)})
                 return told + b"data: [DONE]\n\n"
+
+    def resume(self, delivered: Delivered) -> None:
+        """Goes on under the same id."""
+        self._base = _head(delivered.id or self.frame.id, delivered.model or self.frame.model, self.frame)
 
     def _call(self, call: dict[str, Any]) -> bytes:
         return self._chunk({"tool_calls": [{"index": self._calls, **call}]})

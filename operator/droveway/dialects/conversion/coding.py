@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from droveway.core.completion import TokenBreakdown
-from droveway.dialects.conversion.events import Event, Order, Started
+from droveway.dialects.conversion.delivered import Delivered
+from droveway.dialects.conversion.events import Event, Order, Started, TextDelta
 from droveway.dialects.conversion.model import Frame, Stop
 from droveway.dialects.stream import event_json, event_kind
 
@@ -68,17 +69,35 @@ class Encoder(ABC):
     def encode(self, event: Event) -> bytes:
         """One event in the words of the dialect; may be none."""
 
+    @abstractmethod
+    def resume(self, delivered: Delivered) -> None:
+        """Goes on behind what the client has."""
+
+    def void(self, mark: str) -> bytes:
+        """Declares the words that the client has void, and closes what they stand in."""
+        return self.encode(TextDelta(mark))
+
 
 class Translator:
-    """A provider's stream in, the client's out."""
+    """A provider's stream in, the client's out.
+
+    Attributes:
+        preface: stands before everything else.
+    """
+
+    preface = b""
 
     def __init__(self, decoder: Decoder, encoder: Encoder) -> None:
         self._decoder, self._encoder = decoder, encoder
 
     def feed(self, blocks: bytes) -> bytes:
         """Whole events, as they came."""
-        return b"".join(map(self._encoder.encode, self._decoder.feed(blocks)))
+        return b"".join(map(self.encode, self._decoder.feed(blocks)))
 
     def finish(self) -> bytes:
         """The provider's stream was complete: what the client still has to hear."""
-        return b"".join(map(self._encoder.encode, self._decoder.finish()))
+        return b"".join(map(self.encode, self._decoder.finish()))
+
+    def encode(self, event: Event) -> bytes:
+        """One event for the client."""
+        return self._encoder.encode(event)

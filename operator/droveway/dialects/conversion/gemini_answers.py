@@ -5,6 +5,7 @@ from typing import Any
 from droveway.core.completion import TokenBreakdown
 from droveway.dialects.bodies import dump_object, first, table, text
 from droveway.dialects.conversion.coding import Decoder, Encoder, reason_of
+from droveway.dialects.conversion.delivered import Delivered
 from droveway.dialects.conversion.events import (
     CallDelta,
     CallEnded,
@@ -78,6 +79,13 @@ class GeminiEncoder(Encoder):
         self._head = {"modelVersion": frame.model, "responseId": frame.id}
         self._call = ("", "")
         self._arguments: list[str] = []
+
+    def resume(self, delivered: Delivered) -> None:
+        """Goes on under the same id."""
+        self._head = {
+            "modelVersion": delivered.model or self.frame.model,
+            "responseId": delivered.id or self.frame.id,
+        }
 
     def encode(self, event: Event) -> bytes:
         """The chunk of this event."""

@@ -5,6 +5,7 @@ from typing import Any
 from droveway.core.completion import TokenBreakdown
 from droveway.dialects.bodies import dump_object, table, text
 from droveway.dialects.conversion.coding import Decoder, Encoder, reason_of
+from droveway.dialects.conversion.delivered import Delivered
 from droveway.dialects.conversion.events import (
     CallDelta,
     CallEnded,
@@ -117,6 +118,8 @@ class ResponsesEncoder(Encoder):
         self._words: list[str] | None = None
         self._call = ("", "")
         self._arguments: list[str] = []
+        self._ids: dict[int, str] = {}
+        self._hidden = 0
 
     def encode(self, event: Event) -> bytes:
         """The events of this dialect."""
@@ -144,12 +147,26 @@ class ResponsesEncoder(Encoder):
             case Ended(stop, usage):
                 return self._close_text() + self._end(stop, usage)
 
+    def resume(self, delivered: Delivered) -> None:
+        """Goes on in the open item, or behind the last one."""
+        self.response = {**delivered.response, "output": list(delivered.items)}
+        self._number = delivered.number
+        self._words = [delivered.item_text] if delivered.open else None
+        self._ids = {len(delivered.items): delivered.item_id} if delivered.item_id else {}
+
+    def void(self, mark: str) -> bytes:
+        """The mark is the last thing in the void item, which keeps its place and is not part of the response."""
+        told = super().void(mark) + self._close_text()
+        self._hidden = len(self.response["output"])
+        return told
+
     def _end(self, stop: Stop, usage: TokenBreakdown) -> bytes:
         reason = _CUT_SHORT.get(stop)
         status = "incomplete" if reason else "completed"
         details = {"reason": reason} if reason else None
         self.response |= {"status": status, "incomplete_details": details, "usage": _usage(usage)}
-        return self._event(f"response.{status}", response=self.response)
+        told = {**self.response, "output": self.response["output"][self._hidden :]}
+        return self._event(f"response.{status}", response=told)
 
     def _open_text(self) -> bytes:
         message = {"id": self._item_id("msg"), "type": "message", "role": "assistant", "status": "in_progress"}
@@ -185,7 +202,8 @@ class ResponsesEncoder(Encoder):
         return {"type": "function_call", "id": self._item_id("fc"), "status": status, **named, "arguments": arguments}
 
     def _item_id(self, prefix: str) -> str:
-        return f"{prefix}_{self.response['id']}_{len(self.response['output'])}"
+        place = len(self.response["output"])
+        return self._ids.get(place) or f"{prefix}_{self.response['id']}_{place}"
 
     def _added(self, item: dict[str, Any]) -> bytes:
         return self._event("response.output_item.added", output_index=len(self.response["output"]), item=item)
