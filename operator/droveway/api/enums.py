@@ -76,6 +76,14 @@ class CacheMode(StrEnum):
     ALWAYS = "Always"
 
 
+class CostSource(StrEnum):
+    """Who says what a completion cost."""
+
+    REPORTED = "Reported"
+    PRICED = "Priced"
+    UNKNOWN = "Unknown"
+
+
 class OnExhausted(StrEnum):
     """What a run does when no candidate of its route is eligible."""
 

@@ -6,7 +6,10 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class TokenBreakdown:
-    """Tokens of one completion, in disjoint buckets (R-C32). `total` is taken as given, never computed."""
+    """Tokens of one completion, in disjoint buckets (R-C32). `total` is taken as given, never computed.
+
+    `cache_write_1h` are those of `cache_write` that are kept for an hour and cost more.
+    """
 
     total: int = 0
     input: int = 0
@@ -14,6 +17,7 @@ class TokenBreakdown:
     reasoning: int = 0
     cache_read: int = 0
     cache_write: int = 0
+    cache_write_1h: int = 0
 
     def __add__(self, other: "TokenBreakdown") -> "TokenBreakdown":
         """The tokens of both."""

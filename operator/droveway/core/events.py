@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from droveway.api.enums import EndClass
+from droveway.api.enums import CostSource, EndClass
 from droveway.core.completion import TokenBreakdown
 from droveway.core.utilization import Reading, reading
 from droveway.core.verdict import Scope, Verdict
@@ -38,6 +38,7 @@ class Record:
         started_at: when the upstream call began.
         latency_ms: duration of the call; None when unknown.
         cost_usd: None when unknown, never 0 for that.
+        cost_source: who says so; `Unknown` for a call that has used tokens without a known price, None for one without any.
         verdict: why it failed, or what limit was seen.
         id: identity of the completion (R-T4).
         utilization: how full the account's quota windows are, where that is news.
@@ -70,6 +71,7 @@ class Record:
     result: str = ""
     completions: int = 0
     utilization: tuple[Reading, ...] = ()
+    cost_source: CostSource | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,8 @@ def record_to_dict(record: Record) -> dict[str, Any]:
         out["started_at"] = record.started_at.isoformat()
     if record.end_class:
         out["end_class"] = record.end_class.value
+    if record.cost_source:
+        out["cost_source"] = record.cost_source.value
     if record.tokens != TokenBreakdown():
         out["tokens"] = {name: getattr(record.tokens, name) for name in TOKEN_FIELDS}
     if record.utilization:
@@ -170,6 +174,7 @@ def record_from_dict(data: dict[str, Any]) -> Record:
             at=at,
             started_at=_time(data["started_at"]) if data.get("started_at") else None,
             end_class=EndClass(data["end_class"]) if data.get("end_class") else None,
+            cost_source=CostSource(data["cost_source"]) if data.get("cost_source") else None,
             tokens=TokenBreakdown(**{name: int(data["tokens"].get(name, 0)) for name in TOKEN_FIELDS})
             if data.get("tokens")
             else TokenBreakdown(),

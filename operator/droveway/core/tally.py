@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
-from droveway.api.enums import EndClass
+from droveway.api.enums import CostSource, EndClass
 from droveway.api.v1alpha1 import Usage
 from droveway.api.v1alpha1.agentrun import AttemptUsage, ModelUsage
 from droveway.api.v1alpha1.modelroute import TokensStatus
@@ -15,12 +15,6 @@ from droveway.core.facts import AttemptFacts, RequestReroute, RunFacts
 from droveway.core.verdict import Scope, Verdict
 
 NANO = 1_000_000_000
-_SOURCES: dict[frozenset[str], Literal["Unknown", "PriceList", "Agent", "Mixed"]] = {
-    frozenset(): "Unknown",
-    frozenset({"PriceList"}): "PriceList",
-    frozenset({"Agent"}): "Agent",
-    frozenset({"PriceList", "Agent"}): "Mixed",
-}
 _REROUTES = 10  # as many as a status keeps
 _MODELS = 16
 _MOST = 2**53 - 1  # what a JSON number holds exactly; the bound of the schema
@@ -30,13 +24,14 @@ _MOST = 2**53 - 1  # what a JSON number holds exactly; the bound of the schema
 class ModelTally:
     """Use of one model. `completions` counts every call that ended, `failures` those of them that failed.
 
-    `cost` is in billionths of a US dollar; None while no call had a price.
+    `cost` is in billionths of a US dollar; None while no call had a price. `unpriced` calls used tokens and had none.
     """
 
     tokens: list[int] = field(default_factory=lambda: [0] * len(TOKEN_FIELDS))
     cost: int | None = None
     completions: int = 0
     failures: int = 0
+    unpriced: int = 0
 
     def add(self, more: "ModelTally") -> None:
         """Adds calls."""
@@ -45,6 +40,7 @@ class ModelTally:
             self.cost = min((self.cost or 0) + more.cost, _MOST)
         self.completions = min(self.completions + more.completions, _MOST)
         self.failures += more.failures
+        self.unpriced += more.unpriced
 
 
 @dataclass(slots=True)
@@ -97,7 +93,7 @@ class AttemptTally:
             "exit_code": self.exit_code,
             "end_class": self.end_class,
             "message": self.message or None,
-            "counted": [counted.tokens, counted.cost, counted.completions, counted.failures],
+            "counted": [counted.tokens, counted.cost, counted.completions, counted.failures, counted.unpriced],
             "told": self.told,
             "asked_first": self.asked_first or None,
             "served_by": self.served_by or None,
@@ -117,14 +113,16 @@ class RunTally:
 
     Attributes:
         models: use by (provider, model).
-        priced: who gave costs: `PriceList` (gateways) and `Agent` (sidecars of Direct attempts).
+        priced: who gave costs: price lists (gateways) and the CLIs of Direct attempts (sidecars).
+        unpriced: calls that used tokens, and whose cost is in no sum.
     """
 
     name: str
     models: dict[tuple[str, str], ModelTally] = field(default_factory=dict)
     attempts: dict[int, AttemptTally] = field(default_factory=dict)
     reroutes: list[RequestReroute] = field(default_factory=list)
-    priced: set[str] = field(default_factory=set)
+    priced: set[CostSource] = field(default_factory=set)
+    unpriced: int = 0
     session_id: str = ""
     result: str = ""
 
@@ -143,6 +141,11 @@ class RunTally:
         told = nano_dollars(final.cost_usd)
         cost = None if told is None or told <= (counted.cost or 0) else told - (counted.cost or 0)
         late = ModelTally(missing, cost, max(0, final.completions - counted.completions))
+        if told:  # of the whole attempt, whatever its calls have told
+            self.unpriced -= counted.unpriced
+            counted.unpriced = 0
+        elif missing[0]:
+            late.unpriced = late.completions
         if late != ModelTally():
             self._add(final, late, by_agent=True)
         return late
@@ -173,7 +176,8 @@ class RunTally:
             tokens = [getattr(m.tokens, name) for name in TOKEN_FIELDS]
             cost = nano_dollars(float(m.cost_usd)) if m.cost_usd is not None else None
             self.models[m.provider, m.model] = ModelTally(tokens, cost, m.completions, m.failures)
-        self.priced |= next(given for given, name in _SOURCES.items() if name == usage.cost_source)
+        self.priced |= {usage.cost_source} - {CostSource.UNKNOWN}
+        self.unpriced = usage.unpriced_completions
 
     def _add(self, record: Record, use: ModelTally, *, by_agent: bool) -> None:
         key = (record.provider[:253], record.model[:256])
@@ -181,8 +185,9 @@ class RunTally:
             key = next(reversed(self.models))  # the schema's bound; sums stay right
         self.models.setdefault(key, ModelTally()).add(use)
         self.attempt(record.attempt).counted.add(use)
+        self.unpriced += use.unpriced
         if use.cost is not None:
-            self.priced.add("Agent" if by_agent else "PriceList")
+            self.priced.add(CostSource.REPORTED if by_agent else CostSource.PRICED)
 
     def _usage(self) -> Usage:
         total = ModelTally()
@@ -191,7 +196,8 @@ class RunTally:
         return Usage(
             tokens=_tokens_status(total.tokens),
             cost_usd=dollars(total.cost),
-            cost_source=_SOURCES[frozenset(self.priced)],
+            cost_source=_weakest(self.priced),
+            unpriced_completions=self.unpriced,
             completions=total.completions,
             by_model=[
                 ModelUsage(
@@ -214,6 +220,7 @@ class RunTally:
             "attempts": {str(number): tally.to_data() for number, tally in self.attempts.items()},
             "reroutes": [[r.at.isoformat(), r.source, r.target, r.reason] for r in self.reroutes],
             "priced": sorted(self.priced),
+            "unpriced": self.unpriced,
             "session_id": self.session_id,
             "result": self.result,
         }
@@ -226,7 +233,8 @@ class RunTally:
             models={(provider, model): ModelTally(*rest) for provider, model, *rest in data["models"]},
             attempts={int(number): AttemptTally.from_data(a) for number, a in data["attempts"].items()},
             reroutes=[RequestReroute(datetime.fromisoformat(at), *rest) for at, *rest in data["reroutes"]],
-            priced=set(data["priced"]),
+            priced={CostSource(source) for source in data["priced"]},
+            unpriced=data["unpriced"],
             session_id=data["session_id"],
             result=data["result"],
         )
@@ -234,7 +242,15 @@ class RunTally:
 
 def use_of(record: Record) -> ModelTally:
     """What one call used."""
-    return ModelTally(_tokens(record.tokens), nano_dollars(record.cost_usd), 1, 0 if record.success else 1)
+    tokens, cost = _tokens(record.tokens), nano_dollars(record.cost_usd)
+    return ModelTally(tokens, cost, 1, 0 if record.success else 1, 1 if tokens[0] and cost is None else 0)
+
+
+def _weakest(sources: set[CostSource]) -> CostSource:
+    """Of a sum: it is only called reported when all of it was."""
+    if not sources:
+        return CostSource.UNKNOWN
+    return CostSource.PRICED if CostSource.PRICED in sources else CostSource.REPORTED
 
 
 def nano_dollars(cost_usd: float | None) -> int | None:

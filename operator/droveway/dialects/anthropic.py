@@ -147,7 +147,8 @@ def buckets(usage: dict[str, Any]) -> TokenBreakdown:
     """Input excludes what the cache read and wrote; reasoning is not told apart (R-C32)."""
     fresh, output = count(usage.get("input_tokens")), count(usage.get("output_tokens"))
     read, written = count(usage.get("cache_read_input_tokens")), count(usage.get("cache_creation_input_tokens"))
-    return TokenBreakdown(fresh + output + read + written, fresh, output, 0, read, written)
+    long = count(table(usage.get("cache_creation")).get("ephemeral_1h_input_tokens"))
+    return TokenBreakdown(fresh + output + read + written, fresh, output, 0, read, written, min(long, written))
 
 
 def _subscription(fault: Fault) -> Verdict | None:

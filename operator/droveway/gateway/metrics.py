@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -93,6 +94,13 @@ class GatewayMetrics:
         self.fanouts = m.counter("fanouts", "Fan-outs, by how they ended.", "tenant", "mode", "outcome")
         self.tokens = m.counter("tokens", "Tokens, in disjoint buckets.", *_TARGET, "type")
         self.cost = m.counter("cost_usd", "US dollars by the price list; unknown prices are left out.", *_TARGET)
+        self.unpriced = m.counter(
+            "unpriced_completions", "Upstream calls that used tokens and whose price nobody knows.", *_TARGET
+        )
+        self.price_info = m.gauge("price_info", "1 for the price table and the price list in use.", "source", "version")
+        self.price_errors = m.plain_counter(
+            "price_errors", "Price tables that could not be read; the last good one stays."
+        )
         self.cache_requests = m.counter(
             "cache_requests", "Requests that opted in to the cache, by what it did.", "tenant", "route", "result"
         )
@@ -130,6 +138,12 @@ class GatewayMetrics:
         self.requests(route.namespace, route.name, outcome).inc()
         self.duration(route.namespace, route.name).observe(seconds)
         self.overhead.observe(overhead)
+
+    def show_prices(self, versions: Mapping[str, str]) -> None:
+        """Which prices are in use: the version by its source."""
+        self.price_info.clear()
+        for source, version in versions.items():
+            self.price_info(source, version).set(1)
 
     def count_tokens(self, target: Target, tokens: TokenBreakdown) -> None:
         """Adds the tokens of one completion."""

@@ -1,7 +1,7 @@
 """Looks prices up in genai-prices, in a process of its own that ends at once.
 
 Its tables take 70 MiB and a price takes 0.3 ms; the gateway needs a handful of numbers. Standard input: a JSON list of
-`[base URL, vendor, model]`. Standard output: a JSON list of rates or null.
+`[base URL, vendor, model]`. Standard output: `{"version": …, "rates": [rates or null, …]}`.
 """
 
 import json
@@ -9,12 +9,13 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from decimal import Decimal
+from importlib.metadata import version
 from typing import Any
 
 from genai_prices import Usage, calc_price
 from genai_prices.types import ModelPrice, PriceCalculation, TieredPrices
 
-FIELDS = ("input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok")
+FIELDS = ("input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok", "cache_write_1h_mtok")
 
 
 def look_up(base_url: str, vendor: str, model: str) -> dict[str, Any] | None:
@@ -43,4 +44,5 @@ def _rates(price: ModelPrice) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    json.dump([look_up(*model) for model in json.load(sys.stdin)], sys.stdout)
+    rates = [look_up(*model) for model in json.load(sys.stdin)]
+    json.dump({"version": f"genai-prices {version('genai-prices')}", "rates": rates}, sys.stdout)

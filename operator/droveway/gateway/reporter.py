@@ -12,6 +12,7 @@ from pathlib import Path
 import aiohttp
 import orjson
 
+from droveway.api.enums import CostSource
 from droveway.cluster.objects import Key
 from droveway.core.events import Batch, Record, batch_to_dict
 from droveway.gateway.metrics import GatewayMetrics
@@ -164,10 +165,16 @@ class Reporter:
             return
         rates, record = self._prices.rates(entry.priced), entry.record
         entry.priced = None
-        if rates is not None and record.tokens.total:
-            cost = rates.cost(record.tokens)
-            entry.record = replace(record, cost_usd=cost)
-            self._metrics.cost(route.namespace, route.name, record.provider, record.model).inc(cost)
+        if not record.tokens.total:
+            return
+        target = (route.namespace, route.name, record.provider, record.model)
+        if rates is None:
+            entry.record = replace(record, cost_source=CostSource.UNKNOWN)
+            self._metrics.unpriced(*target).inc()
+            return
+        cost = rates.cost(record.tokens)
+        entry.record = replace(record, cost_usd=cost, cost_source=CostSource.PRICED)
+        self._metrics.cost(*target).inc(cost)
 
     async def _post(self, session: aiohttp.ClientSession, body: bytes, last: int) -> int:
         """The number up to which nothing has to be sent again."""

@@ -7,6 +7,7 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Generator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -29,6 +30,7 @@ from droveway.gateway.intake import Intake
 from droveway.gateway.ledger import Ledger
 from droveway.gateway.metrics import GatewayMetrics
 from droveway.gateway.prices import PricedModel, Prices
+from droveway.gateway.pricetable import PriceFile
 from droveway.gateway.reporter import Reporter
 from droveway.gateway.settings import GatewaySettings
 from droveway.gateway.standing import Standing
@@ -82,6 +84,7 @@ class Gateway:
         self.config = Config()
         self.metrics = GatewayMetrics()
         self.prices = Prices()
+        self.prices.on_versions = self.metrics.show_prices
         self.started = asyncio.Event()
         self.port = 0
         self.shared: Shared | None = None
@@ -100,6 +103,8 @@ class Gateway:
             source = await stack.enter_async_context(self._source())
             app, reporter = await self._app(masters, source, stack)
             tasks = [asyncio.create_task(source.run()), asyncio.create_task(reporter.run())]
+            if self.settings.prices_file:
+                tasks.append(asyncio.create_task(self._price_file(self.settings.prices_file).run()))
             if self.shared:
                 tasks.append(asyncio.create_task(self.shared.run()))
             try:
@@ -165,6 +170,11 @@ class Gateway:
         shared = Shared(url, self.metrics)
         stack.push_async_callback(shared.close)
         return shared
+
+    def _price_file(self, path: Path) -> PriceFile:
+        file = PriceFile(path, self.prices, self.metrics.price_errors.inc)
+        file.load()
+        return file
 
     def _make_cache(self) -> Cache | None:
         """In memory, or in Valkey if there is one: its library is loaded already then."""

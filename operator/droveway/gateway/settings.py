@@ -20,6 +20,7 @@ class GatewaySettings(BaseSettings):
         answer_seconds: longest wait for headers, and for the first content of a stream.
         idle_seconds: longest pause between two pieces of a stream.
         queue_seconds: longest wait for a free slot of a provider.
+        prices_file: price table that goes before the public price list; read again when it changes.
         cache_enabled: whether answers may be given again at all; `CACHE_ENABLED` means the same.
         cache_bytes: how much memory they may take in this process; with `valkey_url` they take none.
         valkey_url: Valkey or Redis where replicas share quotas and the cache; empty: each is by itself.
@@ -46,6 +47,7 @@ class GatewaySettings(BaseSettings):
     request_seconds: float = Field(60.0, gt=0)
     max_connections: int = Field(4096, gt=0)
     max_body_bytes: int = Field(32 * 2**20, gt=0)
+    prices_file: Path | None = None
     cache_enabled: bool = Field(True, validation_alias=AliasChoices("DROVEWAY_CACHE_ENABLED", "CACHE_ENABLED"))
     cache_bytes: int = Field(64 * 2**20, gt=0)
     valkey_url: SecretStr = SecretStr("")

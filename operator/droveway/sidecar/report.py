@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from droveway.agents import Outcome, stream_parser
-from droveway.api.enums import Access, EndClass
+from droveway.api.enums import Access, CostSource, EndClass
 from droveway.core.completion import CompletionEvent, TokenBreakdown
 from droveway.core.events import TOKEN_FIELDS, Record, RecordKind, record_to_dict
 from droveway.core.redaction import one_line
@@ -86,6 +86,7 @@ class Reporter:
                 success=outcome.success,
                 tokens=self._tokens,
                 cost_usd=self._cost,
+                cost_source=None if self._cost is None else CostSource.REPORTED,
                 error=refusal or outcome.message or None,
                 verdict=verdict,
                 final=True,
@@ -108,6 +109,7 @@ class Reporter:
                 success=event.success,
                 tokens=event.tokens,
                 cost_usd=event.cost_usd,
+                cost_source=None if event.cost_usd is None else CostSource.REPORTED,
                 error=event.error,
                 id=event.id,
                 verdict=None if event.success else verdict,

@@ -172,7 +172,7 @@ class TestOneCountingSource:
         tell(ledger, report(7, final=True, completions=4, tokens=totals, cost_usd=1.0), source=SIDECAR)
         usage = ledger.facts(UID).usage
         assert (usage.completions, usage.tokens.total, usage.tokens.input, usage.cost_usd) == (4, 450, 300, "1")
-        assert usage.cost_source == "Agent"
+        assert usage.cost_source == "Reported"
 
     def test_s0_02_what_a_direct_provider_was_used_is_told_as_a_run_s_usage_is(self) -> None:
         ledger, totals = a_ledger(), TokenBreakdown(total=450, input=300, output=150)
@@ -207,7 +207,7 @@ class TestUsage:
         ledger = a_ledger()
         tell(ledger, *(completion(n, cost_usd=0.1) for n in range(1, 11)), completion(11, cost_usd=None, **B))
         usage = ledger.facts(UID).usage
-        assert (usage.cost_usd, usage.cost_source) == ("1", "PriceList")
+        assert (usage.cost_usd, usage.cost_source, usage.unpriced_completions) == ("1", "Priced", 1)
         by_model = {m.model: m for m in usage.by_model}
         assert (by_model["gpt"].cost_usd, by_model["gpt"].tokens.total) == (None, 100)
         assert by_model["sonnet"].cost_usd == "1"
@@ -240,12 +240,12 @@ class TestUsage:
         assert (again.costs_rejected, again.latencies_rejected, again.duplicates) == (0, 0, 1)
         assert ledger.facts(UID).usage.cost_usd == "0.25"
 
-    def test_a_run_on_both_kinds_of_access_has_a_mixed_cost(self) -> None:
+    def test_a_sum_of_both_kinds_is_not_called_reported(self) -> None:
         ledger = a_ledger()
         tell(ledger, completion(1, cost_usd=0.5))
         tell(ledger, direct(1, cost_usd=0.25), source=SIDECAR)
         usage = ledger.facts(UID).usage
-        assert (usage.cost_usd, usage.cost_source) == ("0.75", "Mixed")
+        assert (usage.cost_usd, usage.cost_source) == ("0.75", "Priced")
 
     def test_failures_are_among_the_completions(self) -> None:
         ledger = a_ledger()

@@ -24,11 +24,11 @@ def settled(counted_cost: float | None, **final: Any) -> Usage:
 @pytest.mark.parametrize(
     ("counted", "told", "cost", "source"),
     [
-        pytest.param(0.25, 1.0, "1", "Agent", id="the rest is added"),
-        pytest.param(0.25, 0.25, "0.25", "Agent", id="nothing is missing"),
-        pytest.param(0.25, 0.1, "0.25", "Agent", id="less was told than was counted"),
-        pytest.param(0.25, None, "0.25", "Agent", id="nothing was told"),
-        pytest.param(None, 0.000000001, "0.000000001", "Agent", id="nothing was counted"),
+        pytest.param(0.25, 1.0, "1", "Reported", id="the rest is added"),
+        pytest.param(0.25, 0.25, "0.25", "Reported", id="nothing is missing"),
+        pytest.param(0.25, 0.1, "0.25", "Reported", id="less was told than was counted"),
+        pytest.param(0.25, None, "0.25", "Reported", id="nothing was told"),
+        pytest.param(None, 0.000000001, "0.000000001", "Reported", id="nothing was counted"),
         pytest.param(None, 0.0, None, "Unknown", id="free is no news"),
         pytest.param(None, None, None, "Unknown", id="nobody knows"),
     ],
@@ -55,6 +55,40 @@ def test_a_last_record_adds_only_what_is_missing(final: dict[str, Any], completi
 
     assert (usage.completions, usage.tokens.total, usage.tokens.input) == (completions, total, 70)
     assert [m.failures for m in usage.by_model] == [0]
+
+
+@pytest.mark.parametrize(
+    ("counted", "told", "unpriced"),
+    [
+        pytest.param(None, 1.0, 0, id="the whole attempt is paid for"),
+        pytest.param(None, 0.0, 1, id="free is no news"),
+        pytest.param(None, None, 1, id="nobody knows"),
+        pytest.param(0.25, None, 0, id="each call has told"),
+    ],
+)
+def test_a_call_without_a_price_is_counted_until_somebody_tells(
+    counted: float | None, told: float | None, unpriced: int
+) -> None:
+    assert settled(counted, cost_usd=told).unpriced_completions == unpriced
+
+
+def test_what_never_arrived_and_has_no_price_is_counted_too() -> None:
+    usage = settled(0.25, completions=3, tokens=TokenBreakdown(total=300))
+    assert (usage.unpriced_completions, usage.completions) == (2, 3)
+
+
+def test_lost_books_go_on_from_what_the_status_says_of_costs() -> None:
+    before, after_loss = RunTally("fix-login"), RunTally("fix-login")
+    before.count(completion(1, cost_usd=0.5), by_agent=False)
+    before.count(completion(2, cost_usd=None), by_agent=False)
+    after_loss.adopt(before.facts().usage)
+    assert after_loss.facts().usage == before.facts().usage
+
+
+def test_a_call_that_used_nothing_lacks_no_price() -> None:
+    tally = RunTally("fix-login")
+    tally.count(completion(1, cost_usd=None, tokens=TokenBreakdown()), by_agent=False)
+    assert tally.facts().usage.unpriced_completions == 0
 
 
 def test_a_last_record_that_adds_nothing_names_no_model() -> None:
@@ -100,7 +134,7 @@ def test_everything_that_was_told_is_written_and_read() -> None:
         exit_code=0,
         end_class=EndClass.AGENT_FAILED,
         message="gave up",
-        counted=ModelTally([6, 1, 2, 3, 4, 5], 7, 8, 9),
+        counted=ModelTally([6, 1, 2, 3, 4, 5], 7, 8, 9, 2),
         told=10,
         asked_first="a",
         served_by="b",
@@ -111,7 +145,7 @@ def test_everything_that_was_told_is_written_and_read() -> None:
     tally.moved(after(3), "a", "b", "529")
 
     assert RunTally.from_data(json.loads(json.dumps(tally.to_data()))) == tally
-    assert AttemptTally().to_data() == {"counted": [[0] * 6, None, 0, 0]}
+    assert AttemptTally().to_data() == {"counted": [[0] * 6, None, 0, 0, 0]}
 
 
 def test_an_attempt_knows_what_it_used() -> None:

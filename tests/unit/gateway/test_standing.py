@@ -256,7 +256,8 @@ def test_telemetry_ranks_while_it_is_fresh(age: int, known: bool) -> None:
 def test_prices_rank_where_cost_does() -> None:
     world = World(of=route(strategy=Strategy.LOWEST_COST))
     assert world.view().price is None
-    world.prices._rates[PricedModel("http://x", Dialect.ANTHROPIC, "opus")] = Rates([(0, 4.0)], [(0, 20.0)])
+    table = {PricedModel("http://x", Dialect.ANTHROPIC, "opus"): Rates([(0, 4.0)], [(0, 20.0)])}
+    world.prices.adopt(table.get, "1")
     assert world.view().price == 8.0
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from droveway.api.enums import EndClass, Health, OnLimit
+from droveway.api.enums import CostSource, EndClass, Health, OnLimit
 from droveway.api.v1alpha1.common import (
     AGE,
     ATOMIC,
@@ -168,9 +168,15 @@ class Usage(Wire):
     tokens: TokensStatus = TokensStatus()
     cost_usd: Decimal | None = None
     cost_source: Annotated[
-        Literal["Unknown", "PriceList", "Agent", "Mixed"],
-        Field(description="Where the cost comes from; Unknown when no completion had a price."),
-    ] = "Unknown"
+        CostSource,
+        Field(
+            description="Reported: all of the cost was told by agent CLIs. Priced: some of it was computed from price"
+            " lists. Unknown: no completion had a price."
+        ),
+    ] = CostSource.UNKNOWN
+    unpriced_completions: Annotated[
+        Count, Field(description="Completions that used tokens and whose cost nobody knows: the sum leaves them out.")
+    ] = 0
     completions: Count = 0
     by_model: Annotated[list[ModelUsage], Field(max_length=16, json_schema_extra=list_map("provider", "model"))] = []
 
