@@ -100,7 +100,7 @@ bench-streams: setup ## How fast the CLIs' streams are read; fails when a budget
 ##@ Generated files
 
 .PHONY: generate
-generate: setup ## crds/ from the models
+generate: setup ## crds/ and docs/schemas/ from the models
 	@hack/step $@ hack/generate
 
 .PHONY: lock

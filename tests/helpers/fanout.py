@@ -10,9 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from jsonschema import Draft202012Validator
+
+from droveway.api.schemas import schema
 from helpers.gateway import Running, Scripted, Seen, Talk, provider, route, serving
 
 QUESTION = [{"role": "user", "content": "why is the sky blue?"}]
+_RESPONSE, _EVENT = (Draft202012Validator(schema(name)) for name in ("fanout-response", "fanout-event"))
 USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
 
 
@@ -100,6 +104,7 @@ class Team:
         async with self.post({"messages": QUESTION, **body}) as answer:
             found: dict[str, Any] = await answer.json()
             assert answer.status == 200, found
+            _RESPONSE.validate(found)
             return found
 
     async def events(self, **body: Any) -> AsyncGenerator[dict[str, Any]]:
@@ -109,7 +114,9 @@ class Team:
             assert answer.content_type == "text/event-stream"
             async for line in answer.content:
                 if line.startswith(b"data: "):
-                    yield json.loads(line[6:])
+                    event = json.loads(line[6:])
+                    _EVENT.validate(event)
+                    yield event
 
 
 def calls(*names: str, **more: Any) -> list[dict[str, Any]]:

@@ -137,8 +137,8 @@ def _refusal_in(spec: DialectSpec, kind: EndClass, error: Exception) -> Reply:
 
 
 def _refusal(error: Exception) -> Reply:
-    status = 401 if isinstance(error, NotAllowed) else 503
-    return _json(status, {"error": {"type": "authentication_error", "message": str(error)}})
+    status, kind = (401, "authentication_error") if isinstance(error, NotAllowed) else (503, "not_ready_error")
+    return _json(status, {"error": {"type": kind, "message": str(error)}})
 
 
 def _json(status: int, body: dict[str, Any]) -> Reply:

@@ -126,8 +126,8 @@ class Intake:
                 parent = read_traceparent(value.decode("latin-1"))
         return Origin(began, number, given if _REQUEST_ID.fullmatch(given) else number, parent)
 
-    def asked(self, spec: DialectSpec, scope: Scope, body: bytes, origin: Origin) -> Asked:
-        """What is asked, by whom.
+    def asked(self, spec: DialectSpec, scope: Scope, body: bytes, origin: Origin, on: Route | None = None) -> Asked:
+        """What is asked, by whom; `on`: on which route, if not the run's own.
 
         Raises:
             BadRequest: the body is not a request of this dialect, or a header of ours says what we do not understand.
@@ -135,7 +135,8 @@ class Intake:
             NotServed: the route is not here, or not yet.
         """
         headers, query = scope["headers"], scope["query_string"].decode("latin-1")
-        caller, route = self.admit(headers, query)
+        caller, own = self.admit(headers, query)
+        route = on or own
         request = spec.read_request(body, scope["path"], _KEY_PARAMETER.sub("", query).lstrip("&"))
         session = next((value.decode("latin-1") for name, value in headers if name in _SESSION_HEADERS), "")
         headers = [

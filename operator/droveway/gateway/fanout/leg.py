@@ -82,8 +82,9 @@ class Legs:
         body = dump_object(chat_body(question, route.candidates[0].model))
         scope = {"path": _PATH, "query_string": b"", "headers": self._headers}
         now = time.monotonic()
-        asked = self._intake.asked(_CHAT, scope, body, self._intake.origin(self._headers, now))
-        return replace(asked, route=route, deadline=Deadline.after(question.deadline - now, now))
+        asked = self._intake.asked(_CHAT, scope, body, self._intake.origin(self._headers, now), route)
+        deadline = Deadline.after(question.deadline - now, now)
+        return replace(asked, deadline=asked.deadline.or_sooner(deadline))
 
 
 class _Captured:
