@@ -49,10 +49,10 @@ affinity: {{- toYaml . | nindent 2 }}
 {{- define "droveway.operatorRules" -}}
 # Our own resources: read everything, write status, remove runs whose time to live is over.
 - apiGroups: [droveway.dev]
-  resources: [agents, agentruns, modelproviders, modelroutes]
+  resources: [agents, agentruns, modelproviders, modelroutes, tenantquotas]
   verbs: [get, list, watch]
 - apiGroups: [droveway.dev]
-  resources: [agentruns/status, modelproviders/status, modelroutes/status]
+  resources: [agentruns/status, modelproviders/status, modelroutes/status, tenantquotas/status]
   verbs: [patch]
 - apiGroups: [droveway.dev]
   resources: [agentruns]
@@ -84,7 +84,7 @@ affinity: {{- toYaml . | nindent 2 }}
 
 {{- define "droveway.gatewayRules" -}}
 - apiGroups: [droveway.dev]
-  resources: [agentruns, modelproviders, modelroutes]
+  resources: [agentruns, modelproviders, modelroutes, tenantquotas]
   verbs: [get, list, watch]
 # Provider keys; never listed or watched.
 - apiGroups: [""]

@@ -99,6 +99,31 @@ class OnLimit(StrEnum):
     FAIL = "Fail"
 
 
+class QuotaMode(StrEnum):
+    """Whether a TenantQuota refuses, or only shows what it would refuse."""
+
+    ENFORCE = "Enforce"
+    SHADOW = "Shadow"
+
+
+class QuotaWindow(StrEnum):
+    """Over which time a quota counts. A minute rolls; the others are the calendar's, in UTC."""
+
+    MINUTE = "Minute"
+    HOUR = "Hour"
+    DAY = "Day"
+    MONTH = "Month"
+
+
+class QuotaUnit(StrEnum):
+    """What a quota counts."""
+
+    REQUESTS = "requests"
+    TOKENS = "tokens"
+    COST = "US dollars"
+    IN_FLIGHT = "requests at once"
+
+
 class CircuitName(StrEnum):
     """State of a candidate's circuit breaker as the CRD spells it."""
 
@@ -155,6 +180,8 @@ class ConditionType(StrEnum):
     LIMITED = "Limited"
     TELEMETRY_FRESH = "TelemetryFresh"
     CANARY = "Canary"
+    WARNING = "Warning"
+    EXCEEDED = "Exceeded"
 
 
 class Reason(StrEnum):
@@ -204,4 +231,9 @@ class Reason(StrEnum):
     FRESH = "Fresh"
     STALE = "Stale"
     BASE_URL_REFUSED = "BaseURLRefused"
+    # Quotas
+    WITHIN_QUOTA = "WithinQuota"
+    NEAR_QUOTA = "NearQuota"
+    QUOTA_EXCEEDED = "QuotaExceeded"
+    QUOTA_RESET = "QuotaReset"
     SETSID_MISSING = "SetsidMissing"

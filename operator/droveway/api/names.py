@@ -9,6 +9,7 @@ AGENTS = "agents"
 AGENT_RUNS = "agentruns"
 MODEL_PROVIDERS = "modelproviders"
 MODEL_ROUTES = "modelroutes"
+TENANT_QUOTAS = "tenantquotas"
 
 # Labels of the pods (and claims) that the operator makes. The informer's selector is `managed-by`.
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"

@@ -7,7 +7,16 @@ from datetime import datetime
 from droveway.api.enums import Dialect
 from droveway.core.verdict import Verdict
 from droveway.dialects.anthropic import Anthropic
-from droveway.dialects.base import DEFAULT_PAUSES, Answer, DialectSpec, Operation, Reply, Request
+from droveway.dialects.base import (
+    DEFAULT_PAUSES,
+    Answer,
+    DialectSpec,
+    Operation,
+    Reply,
+    Request,
+    out_message,
+    out_seconds,
+)
 from droveway.dialects.bodies import BadRequest
 from droveway.dialects.gemini import Gemini
 from droveway.dialects.headers import client_key, request_headers_to_upstream, response_headers_to_client
@@ -28,6 +37,8 @@ __all__ = [
     "by_path",
     "classify_response",
     "client_key",
+    "out_message",
+    "out_seconds",
     "request_headers_to_upstream",
     "response_headers_to_client",
     "utilization",

@@ -25,6 +25,9 @@ DEFAULT_PAUSES = {
 """How long a limit lasts that states no end (R-L3), and when a client may come again after an outage."""
 
 
+_MOST_OUTPUT = 10_000_000  # a larger number of tokens is none
+
+
 class Operation(StrEnum):
     """What a path asks for."""
 
@@ -87,6 +90,8 @@ class DialectSpec(ABC):
 
     dialect: ClassVar[Dialect]
     paths: ClassVar[Mapping[str, Operation]]
+    output_bounds: ClassVar[tuple[str, ...]]
+    """The fields in which a request states how many tokens it wants at most."""
 
     def operation(self, path: str) -> Operation | None:
         """What a POST to this path asks for; None: not a path of this dialect."""
@@ -105,6 +110,14 @@ class DialectSpec(ABC):
         operation = self.paths[path]
         stream = operation is Operation.GENERATE and parsed.get("stream") is True
         return Request(operation, model, stream, path, query, body, parsed)
+
+    def most_output_tokens(self, request: Request) -> int | None:
+        """How many tokens of output a request allows; None: it does not say."""
+        return self._bound(request.body)
+
+    def _bound(self, stated: Mapping[str, Any]) -> int | None:
+        found = (stated.get(name) for name in self.output_bounds)
+        return next((min(n, _MOST_OUTPUT) for n in found if isinstance(n, int) and n > 0), None)
 
     def rewrite(self, request: Request, model: str) -> bytes:
         """The body for upstream: the model replaced, usage asked for, the rest as it came (byte for byte if nothing changes)."""

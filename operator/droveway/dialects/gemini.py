@@ -53,6 +53,11 @@ class Gemini(DialectSpec):
     """Google's API: the model is in the path."""
 
     dialect = Dialect.GEMINI
+    output_bounds = ("maxOutputTokens",)
+
+    def most_output_tokens(self, request: Request) -> int | None:
+        """As its configuration of the generation says."""
+        return self._bound(table(request.body.get("generationConfig")))
 
     def operation(self, path: str) -> Operation | None:
         """What the verb behind the model asks for."""

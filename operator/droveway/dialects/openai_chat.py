@@ -21,6 +21,7 @@ class OpenAIChat(OpenAI):
 
     dialect = Dialect.OPENAI_CHAT
     paths = {"/v1/chat/completions": Operation.GENERATE}
+    output_bounds = ("max_completion_tokens", "max_tokens")
 
     def read_request(self, body: bytes, path: str, query: str = "") -> Request:
         """Read a client's request, and whether it wants the usage of a stream."""

@@ -21,6 +21,7 @@ class OpenAIResponses(OpenAI):
 
     dialect = Dialect.OPENAI_RESPONSES
     paths = {"/v1/responses": Operation.GENERATE}
+    output_bounds = ("max_output_tokens",)
 
     def reader(self, request: Request) -> StreamReader:
         """A reader of response events."""

@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import aiohttp
 
@@ -26,16 +25,15 @@ from droveway.gateway.exhausted import BUSY
 from droveway.gateway.ledger import Account, Call, Ledger
 from droveway.gateway.metrics import GatewayMetrics
 from droveway.gateway.passage import Passage
+from droveway.gateway.quotas import Quotas
 from droveway.gateway.relay import Relay
+from droveway.gateway.shared import Shared
 from droveway.gateway.standing import Standing
 from droveway.gateway.traces import Leg
 from droveway.gateway.upstream import Unreachable, Upstream, read_all
 
 _COARSE = 0.002  # seconds: a loop's clock may run that much ahead of the time
 _DEADLINE_HEADER = HEADER_DEADLINE.lower()
-
-if TYPE_CHECKING:
-    from droveway.gateway.shared import Shared
 
 CANCELLED = Verdict(EndClass.CANCELLED, None, Scope.REQUEST, "the agent left before the answer was complete")
 OVERTAKEN = Verdict(EndClass.CANCELLED, None, Scope.REQUEST, "another candidate had its first content sooner")
@@ -50,9 +48,10 @@ class Services:
     credentials: Credentials
     upstream: Upstream
     ledger: Ledger
+    quotas: Quotas
     metrics: GatewayMetrics
     queue_seconds: float
-    shared: "Shared | None" = None
+    shared: Shared | None = None
     cache: Cache | None = None
     ratios: defaultdict[tuple[str, ...], Ratio] = field(default_factory=lambda: defaultdict(Ratio))
 

@@ -5,15 +5,18 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
-from droveway.api.enums import Access, CircuitName, ConditionType, Dialect, EndClass, OnLimit, Strategy
-from droveway.api.v1alpha1 import CandidateStatus, ModelProvider, ModelRoute
+from droveway.api.enums import Access, CircuitName, ConditionType, Dialect, EndClass, OnLimit, QuotaWindow, Strategy
+from droveway.api.v1alpha1 import CandidateStatus, ModelProvider, ModelRoute, TenantQuota
 from droveway.cluster.objects import Key
 from droveway.core.cacheterms import CacheRule
 from droveway.core.canary import ORDINARY, Part, part_of
 from droveway.core.health import CircuitBreakerConfig
 from droveway.core.limitbook import Limit, scope_of
 from droveway.core.provider import readings_of
+from droveway.core.quota import Amount, Rules
+from droveway.core.quotabook import Told
 from droveway.core.signatures import Signatures, compiled
+from droveway.core.tenant import billionths, rules_of, told_of
 from droveway.core.utilization import Reading
 from droveway.gateway.patterns import linear_pattern
 from droveway.gateway.timing import Timing, timing_of
@@ -102,6 +105,23 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
+class Quota:
+    """A TenantQuota: its rules, and what the operator says was used."""
+
+    key: Key
+    rules: Rules
+    used: Mapping[QuotaWindow, Told] = field(default_factory=dict)
+
+
+class Spent(NamedTuple):
+    """What a run may use, and what the operator says it has used. None: no limit."""
+
+    max_tokens: int | None
+    max_cost: int | None
+    used: Amount
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """An AgentRun, as far as its requests need it.
 
@@ -110,6 +130,7 @@ class Run:
         agent: the Agent it names; a candidate's own comes first.
         leaves_limits: at a limit its requests may go to another candidate (`retry.onLimit: Reroute`).
         live: it is not over.
+        budget: None: it has none.
     """
 
     uid: str
@@ -121,6 +142,7 @@ class Run:
     agent: str = ""
     leaves_limits: bool = True
     live: bool = True
+    budget: Spent | None = None
 
     def agent_on(self, route: Route) -> str:
         """The Agent that its attempt runs."""
@@ -136,12 +158,26 @@ class Snapshot:
     runs: Mapping[str, Run] = field(default_factory=dict)
     limits: Mapping[str, tuple[Limit, ...]] = field(default_factory=dict)
     """By quota key: what any provider of the group is known to be limited by."""
+    quotas: Mapping[str, tuple[Quota, ...]] = field(default_factory=dict)
+    """By tenant; who has none is not in it."""
 
     @classmethod
-    def of(cls, routes: Iterable[Route], providers: Iterable[Provider], runs: Iterable[Run]) -> "Snapshot":
+    def of(
+        cls,
+        routes: Iterable[Route],
+        providers: Iterable[Provider],
+        runs: Iterable[Run],
+        quotas: Iterable[Quota] = (),
+    ) -> "Snapshot":
         """A snapshot of all that is given."""
         by_key = {p.key: p for p in providers}
-        return cls({r.key: r for r in routes}, by_key, {r.uid: r for r in runs}, _by_quota(by_key.values()))
+        return cls(
+            {r.key: r for r in routes},
+            by_key,
+            {r.uid: r for r in runs},
+            _by_quota(by_key.values()),
+            _by_tenant(quotas),
+        )
 
 
 class Config:
@@ -171,6 +207,12 @@ class Config:
         """One provider changed; None: it is gone."""
         providers = _with(self.snapshot.providers, key, provider)
         self.snapshot = replace(self.snapshot, providers=providers, limits=_by_quota(providers.values()))
+        self._tell()
+
+    def put_quota(self, key: Key, quota: Quota | None) -> None:
+        """One TenantQuota changed; None: it is gone."""
+        known = {q.key: q for of_tenant in self.snapshot.quotas.values() for q in of_tenant}
+        self.snapshot = replace(self.snapshot, quotas=_by_tenant(_with(known, key, quota).values()))
         self._tell()
 
     def put_run(self, uid: str, run: Run | None) -> None:
@@ -205,6 +247,20 @@ def _by_quota(providers: Iterable[Provider]) -> dict[str, tuple[Limit, ...]]:
         if provider.limits:
             found[provider.quota_key] = found.get(provider.quota_key, ()) + provider.limits
     return found
+
+
+def _by_tenant(quotas: Iterable[Quota]) -> dict[str, tuple[Quota, ...]]:
+    found: dict[str, tuple[Quota, ...]] = {}
+    for quota in quotas:
+        found[quota.key.namespace] = (*found.get(quota.key.namespace, ()), quota)
+    return found
+
+
+def quota_of(manifest: dict[str, Any]) -> Quota:
+    """A TenantQuota as the gateway keeps it."""
+    resource = TenantQuota.model_validate(manifest)
+    meta = resource.metadata
+    return Quota(Key(meta.namespace, meta.name), rules_of(resource), told_of(resource.status))
 
 
 def provider_of(manifest: dict[str, Any]) -> Provider:
@@ -312,4 +368,13 @@ def run_of(manifest: dict[str, Any]) -> Run:
         agent=(manifest["spec"].get("agentRef") or {}).get("name", ""),
         leaves_limits=(manifest["spec"].get("retry") or {}).get("onLimit", OnLimit.REROUTE) == OnLimit.REROUTE,
         live=not (status.get("completionTime") or meta.get("deletionTimestamp")),
+        budget=_budget_of(manifest["spec"].get("budget"), status.get("usage") or {}),
     )
+
+
+def _budget_of(budget: dict[str, Any] | None, usage: dict[str, Any]) -> Spent | None:
+    if not budget or not (budget.get("maxTokens") or budget.get("maxCostUSD")):
+        return None
+    money = budget.get("maxCostUSD")
+    used = Amount((usage.get("tokens") or {}).get("total", 0), billionths(usage.get("costUSD") or "0"))
+    return Spent(budget.get("maxTokens"), billionths(money) if money else None, used)

@@ -13,7 +13,7 @@ import yaml
 
 from droveway.api.errors import UserMustAct
 from droveway.core.keys import RunIdentity, namespace_key, run_key
-from droveway.gateway.config import Config, SecretKey, Snapshot, provider_of, route_of, run_of
+from droveway.gateway.config import Config, SecretKey, Snapshot, provider_of, quota_of, route_of, run_of
 
 log = logging.getLogger(__name__)
 
@@ -135,7 +135,12 @@ def _snapshot(manifests: list[Manifest]) -> Snapshot:
                 except (ValueError, KeyError, TypeError) as error:
                     raise UserMustAct(f"{kind} {manifest['metadata']['name']} is not valid: {error}") from error
 
-    return Snapshot.of(all_of("ModelRoute", route_of), all_of("ModelProvider", provider_of), all_of("AgentRun", run_of))
+    return Snapshot.of(
+        all_of("ModelRoute", route_of),
+        all_of("ModelProvider", provider_of),
+        all_of("AgentRun", run_of),
+        all_of("TenantQuota", quota_of),
+    )
 
 
 def _secrets(manifests: list[Manifest]) -> Iterator[tuple[SecretKey, str]]:

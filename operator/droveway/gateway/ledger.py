@@ -1,7 +1,7 @@
 """The account of every request and every upstream call: an event to the operator, metrics, and one line in the log."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -96,6 +96,7 @@ class Account:
         cache: `hit`, `miss`, `coalesced` or `bypassed`; "" for a request that has not opted in.
         trace: its spans to be, when traces are on.
         broken: tokens of calls that failed when the agent had a part of their answer.
+        spent: is told of every call that is over, its cost included; None: nobody counts.
     """
 
     began: float
@@ -108,6 +109,7 @@ class Account:
     cache: str = ""
     trace: RequestTrace | None = None
     broken: TokenBreakdown = field(default_factory=TokenBreakdown)
+    spent: Callable[[Call], None] | None = None
 
     def end(self, call: Call, verdict: Verdict) -> None:
         """A call is over."""
@@ -157,6 +159,8 @@ class Ledger:
             ),
             PricedModel(provider.base_url, provider.dialect, candidate.model),
         )
+        if account.spent:
+            account.spent(call)
 
     def exhausted(self, asked: Asked, verdict: Verdict) -> None:
         """No candidate was left for a request."""

@@ -59,6 +59,15 @@ class GatewayMetrics:
             "provider",
             "reason",
         )
+        self.quota_refused = m.counter(
+            "quota_refused",
+            "Requests beyond a TenantQuota: refused, or let through in mode Shadow.",
+            "tenant",
+            "quota",
+            "mode",
+            "window",
+            "unit",
+        )
         self.shared_up = m.plain_gauge(
             "shared_up", "1: Valkey answers and replicas share quotas and cache; 0: it is away, or not set up."
         )

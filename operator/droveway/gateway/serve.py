@@ -6,9 +6,8 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import uvicorn
 import uvloop
@@ -31,8 +30,11 @@ from droveway.gateway.ledger import Ledger
 from droveway.gateway.metrics import GatewayMetrics
 from droveway.gateway.prices import PricedModel, Prices
 from droveway.gateway.pricetable import PriceFile
+from droveway.gateway.quotas import Quotas
 from droveway.gateway.reporter import Reporter
 from droveway.gateway.settings import GatewaySettings
+from droveway.gateway.shared import Shared
+from droveway.gateway.sharedquota import SharedQuota
 from droveway.gateway.standing import Standing
 from droveway.gateway.traces import RequestTraces
 from droveway.gateway.upstream import Upstream
@@ -40,9 +42,6 @@ from droveway.gateway.watch import Watch
 from droveway.observability.garbage import collect_seldom
 from droveway.observability.logging import setup_logging
 from droveway.observability.tracing import start_tracing
-
-if TYPE_CHECKING:
-    from droveway.gateway.shared import Shared
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +88,7 @@ class Gateway:
         self.port = 0
         self.shared: Shared | None = None
         self.cache: Cache | None = None
+        self._jobs: list[Callable[[], Coroutine[object, object, None]]] = []
         self._listening = asyncio.Event()
         self._stopping = asyncio.Event()
 
@@ -102,11 +102,9 @@ class Gateway:
         async with contextlib.AsyncExitStack() as stack:
             source = await stack.enter_async_context(self._source())
             app, reporter = await self._app(masters, source, stack)
-            tasks = [asyncio.create_task(source.run()), asyncio.create_task(reporter.run())]
+            tasks = [asyncio.create_task(job()) for job in (source.run, reporter.run, *self._jobs)]
             if self.settings.prices_file:
                 tasks.append(asyncio.create_task(self._price_file(self.settings.prices_file).run()))
-            if self.shared:
-                tasks.append(asyncio.create_task(self.shared.run()))
             try:
                 await self._listen(app, tasks)
             finally:
@@ -143,6 +141,8 @@ class Gateway:
         credentials = Credentials(source.read_secret, time.monotonic)
         standing, admission = Standing(self.config, self.prices), Admission(self.metrics)
         self.config.on_change += [standing.adopt, admission.adopt, self._learn_prices]
+        ledger = Ledger(self.metrics, reporter, self._traces(stack))
+        quotas = self._quotas(ledger, stack)
         if isinstance(source, Folder):
             source.on_swap = [credentials.forget, standing.forgive]
             source.load()
@@ -151,7 +151,8 @@ class Gateway:
             admission,
             credentials,
             upstream,
-            Ledger(self.metrics, reporter, self._traces(stack)),
+            ledger,
+            quotas,
             self.metrics,
             settings.queue_seconds,
             self.shared,
@@ -161,12 +162,19 @@ class Gateway:
         intake = Intake(self.config, doorkeeper, standing.route, reporter.source, settings.max_body_bytes)
         return App(self.config, intake, services), reporter
 
-    def _connect(self, stack: contextlib.AsyncExitStack) -> "Shared | None":
+    def _quotas(self, ledger: Ledger, stack: contextlib.AsyncExitStack) -> Quotas:
+        together = SharedQuota(self.shared) if self.shared else None
+        quotas = Quotas(self.config, self.prices, ledger, self.metrics, self.settings.queue_seconds, together)
+        self.config.on_change.append(quotas.adopt)
+        stack.push_async_callback(quotas.close)
+        if self.shared:
+            self._jobs += [self.shared.run, quotas.run]
+        return quotas
+
+    def _connect(self, stack: contextlib.AsyncExitStack) -> Shared | None:
         url = self.settings.valkey_url.get_secret_value()
         if not url:
             return None
-        from droveway.gateway.shared import Shared  # noqa: PLC0415 - its library costs memory that most do not need
-
         shared = Shared(url, self.metrics)
         stack.push_async_callback(shared.close)
         return shared

@@ -21,8 +21,12 @@ log = logging.getLogger(__name__)
 async def serve(services: Services, asked: Asked, answering: Answering, account: Account) -> EndClass:
     """Everything that stands between a request and its candidates, in order, and then the candidates."""
     if asked.cache is not None and services.cache is not None:
-        return await Cached(services, services.cache, asked.cache, asked, answering, account).serve()
-    return await Exchange(services, asked, answering, account).serve()
+        serving = Cached(services, services.cache, asked.cache, asked, answering, account).serve
+    else:
+        serving = Exchange(services, asked, answering, account).serve
+    if services.quotas.concern(asked):
+        return await services.quotas.serve(asked, answering, account, serving)
+    return await serving()
 
 
 class Serving:

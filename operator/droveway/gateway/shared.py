@@ -7,16 +7,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlsplit
-
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
 from droveway.api.errors import UserMustAct
 from droveway.gateway.metrics import GatewayMetrics
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -27,7 +25,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 _PROBE_SECONDS = 5.0  # between two looks at a server that nobody asks anything
 _CONNECTIONS = 64
 
-Ask = Callable[[Redis], Awaitable[T]]
+Ask = Callable[["Redis"], Awaitable[T]]
 
 
 class Away(Exception):  # noqa: N818 - says what happened
@@ -50,7 +48,13 @@ class Shared:
     """
 
     def __init__(self, url: str, metrics: GatewayMetrics) -> None:
+        from redis.asyncio import Redis  # noqa: PLC0415 - it costs memory that most gateways do not need
+        from redis.asyncio.retry import Retry  # noqa: PLC0415
+        from redis.backoff import NoBackoff  # noqa: PLC0415
+        from redis.exceptions import RedisError  # noqa: PLC0415
+
         self._where, self._metrics = _without_secrets(url), metrics
+        self._failures = (RedisError, OSError, TimeoutError)
         try:
             # Typed loosely by the library: what it returns depends on options that we do not set.
             self._redis: Redis = cast("Any", Redis).from_url(
@@ -92,7 +96,7 @@ class Shared:
             try:
                 async with asyncio.timeout(_SECONDS * 2):
                     await cast("Awaitable[object]", self._redis.ping())
-            except (RedisError, OSError, TimeoutError) as error:
+            except self._failures as error:
                 self._lose(error)
                 pause = min(_LONGEST_PAUSE, pause * 2 or _FIRST_PAUSE)
                 await asyncio.sleep(pause)
@@ -112,7 +116,7 @@ class Shared:
     async def _ask(self, ask: Ask[T]) -> T:
         try:
             return await ask(self._redis)
-        except (RedisError, OSError, TimeoutError) as error:
+        except self._failures as error:
             self._metrics.shared_failures.inc()
             self._lose(error)
             raise Away from error

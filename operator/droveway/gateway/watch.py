@@ -8,8 +8,19 @@ from typing import Any, TypeVar
 from droveway.api.errors import TryLater
 from droveway.cluster.client import ApiError, Cluster
 from droveway.cluster.informer import Informer
-from droveway.cluster.objects import AGENT_RUNS, MODEL_PROVIDERS, MODEL_ROUTES, SECRETS, Key
-from droveway.gateway.config import Config, Provider, Route, Run, SecretKey, provider_of, route_of, run_of
+from droveway.cluster.objects import AGENT_RUNS, MODEL_PROVIDERS, MODEL_ROUTES, SECRETS, TENANT_QUOTAS, Key
+from droveway.gateway.config import (
+    Config,
+    Provider,
+    Quota,
+    Route,
+    Run,
+    SecretKey,
+    provider_of,
+    quota_of,
+    route_of,
+    run_of,
+)
 from droveway.gateway.files import decode
 
 log = logging.getLogger(__name__)
@@ -17,7 +28,7 @@ T = TypeVar("T")
 
 
 class Watch:
-    """Follows runs, routes and providers of a cluster.
+    """Follows runs, routes, providers and quotas of a cluster.
 
     Args:
         cluster: an open connection.
@@ -36,6 +47,7 @@ class Watch:
             ),
             Informer(cluster, MODEL_ROUTES, self._readable(route_of), self._route_changed, namespaces=namespaces),
             Informer(cluster, AGENT_RUNS, self._readable(run_of), self._run_changed, namespaces=namespaces),
+            Informer(cluster, TENANT_QUOTAS, self._readable(quota_of), self._quota_changed, namespaces=namespaces),
         )
 
     async def run(self) -> None:
@@ -63,6 +75,10 @@ class Watch:
     def _route_changed(self, key: Key, old: Route | None, new: Route | None) -> None:
         if old != new:
             self._config.put_route(key, new)
+
+    def _quota_changed(self, key: Key, old: Quota | None, new: Quota | None) -> None:
+        if old != new:
+            self._config.put_quota(key, new)
 
     def _run_changed(self, key: Key, old: Run | None, new: Run | None) -> None:
         if old is not None and (new is None or new.uid != old.uid):

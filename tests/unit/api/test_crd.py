@@ -133,7 +133,13 @@ class TestEveryDefinition:
     def test_only_kinds_with_a_status_have_its_subresource(self) -> None:
         have = {d["spec"]["names"]["kind"]: "subresources" in d["spec"]["versions"][0] for d in crd.manifests()}
 
-        assert have == {"Agent": False, "AgentRun": True, "ModelProvider": True, "ModelRoute": True}
+        assert have == {
+            "Agent": False,
+            "AgentRun": True,
+            "ModelProvider": True,
+            "ModelRoute": True,
+            "TenantQuota": True,
+        }
 
 
 class Inner(Wire):
