@@ -310,3 +310,29 @@ class TestBreaker:
     def test_a_broken_status_is_a_value_error(self, status: dict[str, object]) -> None:
         with pytest.raises(ValueError, match=r"."):
             CircuitBreaker.from_status(None, status)
+
+
+def test_a_change_says_when_it_was_and_why() -> None:
+    breaker = CircuitBreaker()
+    changes = [breaker.record_failure(NOW + n * SECOND) for n in range(3)]
+    assert [change and (change.at, change.message) for change in changes] == [
+        None,
+        None,
+        (NOW + 2 * SECOND, "3 consecutive failure(s)"),
+    ]
+    half = NOW + 2 * SECOND + COOLDOWN
+    assert breaker.should_allow(half)
+    again = breaker.record_failure(half + SECOND, half)
+    assert again
+    assert (again.at, again.message) == (half + SECOND, "a probe failed")
+    by_hand = breaker.reset(half + 2 * SECOND)
+    assert by_hand
+    assert (by_hand.at, by_hand.message) == (half + 2 * SECOND, "reset by hand")
+
+
+def test_a_breaker_that_was_reset_needs_all_its_probes_again() -> None:
+    breaker = opened(CircuitBreakerConfig(success_threshold=2, half_open_max_probes=2))
+    half = NOW + COOLDOWN
+    breaker.record_success(half, half)
+    breaker.reset(half)
+    assert breaker.to_status()["successes"] == 0

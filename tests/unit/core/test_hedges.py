@@ -22,6 +22,11 @@ from droveway.core.limits import find_limit
         ("100% of your usage limit reached", "80% of your usage limit reached"),
         ("weekly limit reached 100%", "weekly limit 75% reached"),
         ("rate limit exceeded", "the documentation says rate limit exceeded"),
+        (
+            "see the documentation\nfailed:\nrate limit exceeded",
+            "see\nfailed:\nthe documentation says rate limit exceeded",
+        ),
+        ("`rate limit exceeded", "`rate limit exceeded`"),
         ("usage limit reached: true", "usage limit reached: false"),
         ('{"limit_reached": true, "usage_limit_reached": 1}', '{"usage_limit_reached": false}'),
         ('{"quota_exceeded": 1}', '{"quota_exceeded": 0}'),

@@ -7,7 +7,7 @@ import pytest
 from droveway.api.v1alpha1 import AgentRunStatus, Usage
 from droveway.api.v1alpha1.agentrun import AttemptUsage, Rejection, Reroute, Result, RouteChoice
 from droveway.api.v1alpha1.modelroute import TokensStatus
-from droveway.core.facts import RequestReroute
+from droveway.core.facts import AttemptFacts, RequestReroute
 from droveway.core.notes import Note
 from droveway.core.run import decide
 from helpers.build import NOON, RunBuilder, a_run, after, candidate, pod
@@ -143,3 +143,13 @@ def test_an_attempt_of_which_nothing_was_counted_says_nothing() -> None:
     seen = started().told(usage=Usage(completions=3)).told(2, completions=3)
     (attempt,) = decide(seen.build(), after(1)).status.attempts
     assert attempt.usage is None
+
+
+def test_what_an_attempt_has_used_stands_when_the_books_are_lost() -> None:
+    used = AttemptUsage(tokens=TokensStatus(input=7, total=7), cost_usd="0.5", completions=2)
+    run = started()
+    kept = run.status.attempts[0].model_copy(update={"usage": used})
+    run = run.known(run.status.model_copy(update={"attempts": [kept]}))
+    lost = AttemptFacts(end_class=None, usage=AttemptUsage())
+
+    assert decide(run.told(attempts={1: lost}).build(), after(30)).status.attempts[0].usage == used

@@ -236,3 +236,23 @@ def test_r_l7_an_end_is_within_eight_days_whatever_is_stated(form: str, number: 
     if verdict and verdict.until:
         assert timedelta(seconds=1) <= verdict.until - now <= timedelta(days=8)
         assert verdict.until.tzinfo is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "scope"),
+    [
+        ("You've hit your usage limit. Try again later.", Scope.QUOTA_GROUP),
+        ("You have reached the usage limit for this model", Scope.MODEL),
+    ],
+)
+def test_a_limit_covers_the_account_unless_it_names_the_model(text: str, scope: Scope) -> None:
+    verdict = classify_text(text, NOW)
+    assert verdict
+    assert verdict.scope is scope
+
+
+def test_of_a_very_long_text_both_ends_are_read() -> None:
+    limit = "\nusage limit reached\n"
+    assert classify_text("x" * 32_000 + limit + "y" * 60_000, NOW)
+    assert classify_text("x" * 60_000 + limit + "y" * 32_000, NOW)
+    assert classify_text("x" * 40_000 + limit + "y" * 40_000, NOW) is None

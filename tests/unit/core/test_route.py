@@ -220,6 +220,15 @@ class TestNews:
         (note,) = notes(half, seen.status(), seen.ledger)
         assert (note.reason, note.message) == ("CircuitClosed", "a: from HalfOpen to Closed: reset by hand")
 
+    def test_a_candidate_without_news_hides_none_behind_it(self) -> None:
+        closed, seen = Seen().status(), Seen(outage(1, 1), outage(2, 2), outage(3, 3), at=3)
+        opened = seen.status()
+        quiet = closed.candidates[0].model_copy(update={"name": "quiet"})
+        behind = opened.model_copy(update={"candidates": [quiet, *opened.candidates]})
+        assert [note.message for note in notes(closed, behind, seen.ledger)] == [
+            "a: from Closed to Open: 3 consecutive failure(s)"
+        ]
+
     def test_telemetry_can_wait_what_changes_a_choice_cannot(self) -> None:
         before = Seen(completion(1, 1)).status()
         assert not urgent(before, Seen(completion(1, 1), completion(2, 2)).status())
