@@ -54,6 +54,12 @@ class TestLimits:
         store.record(done(NOW + ten, latency_ms=9_999), NOW + ten)
         assert store.limited_until(MODEL, NOW + ten) is None
 
+    @pytest.mark.parametrize("latency", [1e300, float("inf"), float("nan"), 1e12])
+    def test_r_t6_a_latency_that_can_be_none_is_unknown(self, latency: float) -> None:
+        store = store_with(failed("usage limit reached"))
+        store.record(done(NOW + SECOND, latency_ms=latency), NOW + SECOND)
+        assert store.limited_until(MODEL, NOW + SECOND) is None
+
     def test_r_t6_unknown_latency_starts_when_it_completes(self) -> None:
         store = store_with(failed("usage limit reached"))
         store.record(done(NOW + SECOND), NOW + SECOND)
@@ -97,6 +103,7 @@ class TestLimits:
         assert store.record_limit(MODEL, Verdict(EndClass.SUBSCRIPTION_LIMIT, until, reason="weekly"), NOW)
         limit = store.limit_of(MODEL, NOW)
         assert limit
+        assert limit == store.limit_of(MODEL, NOW + HOUR)
         assert (limit.kind, limit.set_at, limit.until, limit.reason) == (
             EndClass.SUBSCRIPTION_LIMIT,
             NOW,
@@ -108,6 +115,8 @@ class TestLimits:
     def test_r_c20_a_limit_of_one_model(self) -> None:
         store = TelemetryStore(HOUR)
         store.record_limit("zai/a", Verdict(EndClass.SUBSCRIPTION_LIMIT, scope=Scope.MODEL), NOW)
+        assert store.limit_of("zai/a", NOW)
+        assert store.limit_of("zai/b", NOW) is None
         assert store.limited_until("zai/b", NOW) is None
         assert [p.subscription_limit_reached for p in store.all_model_performances(NOW)] == [True]
         assert not store.model_performance("zai/b", NOW).subscription_limit_reached
