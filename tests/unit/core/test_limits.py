@@ -256,3 +256,12 @@ def test_of_a_very_long_text_both_ends_are_read() -> None:
     assert classify_text("x" * 32_000 + limit + "y" * 60_000, NOW)
     assert classify_text("x" * 60_000 + limit + "y" * 32_000, NOW)
     assert classify_text("x" * 40_000 + limit + "y" * 40_000, NOW) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["HTTP 429 Too Many Requests", "status: 429", "usage limit reached", "insufficient balance"]
+)
+def test_the_line_that_tells_it_is_told(text: str) -> None:
+    verdict = classify_text(f"\none\ntwo\n{text}\nfour\nfive\nsix\nseven", NOW)
+    assert verdict
+    assert verdict.reason == text
