@@ -44,7 +44,7 @@ test: verify lint types layers coverage contract integration e2e ## Everything; 
 
 .PHONY: unit
 unit: setup ## No network, no clock, no cluster
-	@hack/step $@ $(PYTEST) tests/unit
+	@hack/step $@ $(PYTEST) --numprocesses=$(shell nproc) tests/unit
 
 .PHONY: coverage
 coverage: setup ## Unit tests again, and how much of the judging rooms they reach
@@ -64,7 +64,7 @@ integration: setup control-plane-up ## Operator and gateway processes against a 
 	@hack/agent-clis
 	@hack/redis
 	@hack/shells
-	@hack/step $@ $(PYTEST) tests/integration
+	@hack/step $@ $(PYTEST) --numprocesses=$(shell nproc) --dist=loadfile tests/integration
 
 .PHONY: e2e
 e2e: setup cluster-up images ## Real agent CLIs on the kind cluster

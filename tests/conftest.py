@@ -4,6 +4,10 @@ import signal
 
 from hypothesis import HealthCheck, Phase, settings
 
+# How long a test takes says something of the machine, not of the code.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
+
 # `make mutate` runs the tests thousands of times: few examples, the same ones for every mutant, and not a word about those that
 # fail.
 settings.register_profile(
