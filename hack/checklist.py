@@ -1,4 +1,4 @@
-"""python -m hack.checklist [TABLE]: nothing in docs/CHECKLIST.md is called done without a command that checks it and evidence that is there.
+"""python -m hack.checklist [TABLE]: nothing in docs/CHECKLIST.md is called done without a command and evidence that are there.
 
 Says what is missing and what to do; then exit code 1.
 """
