@@ -252,3 +252,9 @@ _words = st.sampled_from(
 def test_no_text_breaks_it(text: str) -> None:
     found = resets.find_reset(text, NOW)
     assert found is None or found.tzinfo is UTC
+
+
+def test_of_an_hour_that_comes_twice_the_first_is_meant_also_with_a_year() -> None:
+    eve = datetime(2026, 10, 24, 12, tzinfo=UTC)
+    first = datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
+    assert resets.find_reset("resets October 25, 2026 at 2:30am (Europe/Berlin)", eve) == first
