@@ -152,6 +152,7 @@ def test_what_an_attempt_has_used_stands_when_the_books_are_lost() -> None:
     run = run.known(run.status.model_copy(update={"attempts": [kept]}))
     lost = AttemptFacts(end_class=None, usage=AttemptUsage())
 
-    status = decide(run.told(attempts={1: lost}, served_by="b").build(), after(30)).status
+    told = run.told(attempts={1: lost}, served_by="b", usage=Usage(completions=3))
+    status = decide(told.build(), after(30)).status
     assert status.route
     assert (status.route.candidate, status.attempts[0].usage) == ("b", used)
