@@ -19,6 +19,7 @@ class RecordKind(StrEnum):
     """What a record tells."""
 
     COMPLETION = "completion"  # one upstream model call ended, well or badly
+    MIRROR = "mirror"  # gateway: the copy of a request ended; it belongs to no run's account and no telemetry
     EXHAUSTED = (
         "exhausted"  # gateway: no candidate was left for a request of this attempt; verdict.until = earliest reset
     )

@@ -141,6 +141,8 @@ class RouteLedger:
                 self._count(record, at, now, tally, changes, by_sidecar=by_sidecar)
         elif record.kind is RecordKind.REPORT and by_sidecar:
             self._hear(record, at, tally, changes, direct=direct)
+        elif record.kind is RecordKind.MIRROR and not by_sidecar:
+            self._watch(record, at, changes)
         elif record.kind is RecordKind.EXHAUSTED and not by_sidecar and tally:
             attempt = tally.attempt(record.attempt)
             attempt.exhausted, attempt.exhausted_at = record.verdict, at
@@ -179,6 +181,16 @@ class RouteLedger:
             tally.session_id = record.session_id or tally.session_id
         else:
             self._follow(tally, tally.attempt(record.attempt), record, at)
+
+    def _watch(self, record: Record, at: datetime, changes: Changes) -> None:
+        """A copy ended: its account has learnt something, the run has nothing to do with it."""
+        changes.signals.append(
+            Signal(record.provider, record.model, record.verdict, at, record.started_at or at, "gateway")
+        )
+        mirror = self._spec.mirror if self._spec else None
+        known = self.breakers.target(record.candidate) == (record.provider, record.model)
+        if mirror and mirror.candidate == record.candidate and known:
+            self.mirror.tried.add(record)
 
     def _try(self, record: Record) -> None:
         """While a canary is tried, each side's calls are counted."""

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import aiohttp
 
@@ -35,6 +36,9 @@ from droveway.gateway.upstream import Unreachable, Upstream, read_all
 _COARSE = 0.002  # seconds: a loop's clock may run that much ahead of the time
 _DEADLINE_HEADER = HEADER_DEADLINE.lower()
 
+if TYPE_CHECKING:
+    from droveway.gateway.mirror import Mirrors
+
 CANCELLED = Verdict(EndClass.CANCELLED, None, Scope.REQUEST, "the agent left before the answer was complete")
 OVERTAKEN = Verdict(EndClass.CANCELLED, None, Scope.REQUEST, "another candidate had its first content sooner")
 
@@ -54,6 +58,7 @@ class Services:
     shared: Shared | None = None
     cache: Cache | None = None
     ratios: defaultdict[tuple[str, ...], Ratio] = field(default_factory=lambda: defaultdict(Ratio))
+    mirrors: "Mirrors | None" = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,6 +91,13 @@ class Candidate:
     part: Part = ORDINARY
 
 
+class Mirror(NamedTuple):
+    """Who gets copies of how many of the requests."""
+
+    candidate: str
+    percent: int
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """The choice."""
@@ -102,6 +109,7 @@ class Route:
     stale_after: timedelta = timedelta(minutes=10)
     cache: CacheRule = field(default_factory=CacheRule)
     timing: Timing = field(default_factory=Timing)
+    mirror: Mirror | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,6 +360,7 @@ def route_of(manifest: dict[str, Any]) -> Route:
         stale_after=timedelta(seconds=spec.telemetry.stale_seconds),
         cache=CacheRule(spec.cache.mode, spec.cache.ttl_seconds),
         timing=timing_of(spec),
+        mirror=Mirror(spec.mirror.candidate, spec.mirror.percent) if spec.mirror else None,
     )
 
 

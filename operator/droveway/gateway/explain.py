@@ -35,6 +35,7 @@ def explain(standing: Standing, admission: Admission, route: Route, run: Run, no
         "strategy": route.strategy.value,
         "time": now.isoformat(),
         "session": {"run": run.name, "candidate": run.candidate or None},
+        "mirror": route.mirror and route.mirror._asdict(),
         "candidates": [
             _candidate(view, standing.detail(route, line, now), admission, now)
             for line, view in zip(route.candidates, own, strict=True)

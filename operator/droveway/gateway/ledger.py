@@ -126,6 +126,8 @@ class Ledger:
         traces: None: traces are off.
     """
 
+    _kind = RecordKind.COMPLETION
+
     def __init__(self, metrics: GatewayMetrics, reporter: Reporter, traces: RequestTraces | None = None) -> None:
         self._metrics, self._reporter, self.traces = metrics, reporter, traces
 
@@ -134,12 +136,12 @@ class Ledger:
         run, route, candidate, provider = asked.caller.run, asked.route.key, call.candidate, call.provider
         duration = (time.monotonic() if call.ended is None else call.ended) - call.started
         target: Target = (route.namespace, route.name, provider.name, candidate.model)
-        self._metrics.completed(target, call, duration)
+        self._count(target, call, duration)
         call.cost_usd = self._reporter.tell(
             route,
             Record(
                 number=self._reporter.next_number(route),
-                kind=RecordKind.COMPLETION,
+                kind=self._kind,
                 at=datetime.now(UTC),
                 run=run.name,
                 run_uid=run.uid,
@@ -161,6 +163,9 @@ class Ledger:
         )
         if account.spent:
             account.spent(call)
+
+    def _count(self, target: Target, call: Call, seconds: float) -> None:
+        self._metrics.completed(target, call, seconds)
 
     def exhausted(self, asked: Asked, verdict: Verdict) -> None:
         """No candidate was left for a request."""
@@ -200,3 +205,14 @@ class Ledger:
         """A request was turned away before anybody knew whose it is or where it should go."""
         self._metrics.refusals(outcome.value).inc()
         requestlog.refused(origin, path, outcome, reason[:_LONGEST_ERROR])
+
+
+class MirrorLedger(Ledger):
+    """The account of copies, apart from what agents asked for."""
+
+    _kind = RecordKind.MIRROR
+
+    def _count(self, target: Target, call: Call, seconds: float) -> None:
+        self._metrics.mirrored(*target, call.verdict.kind.value if call.verdict else "").inc()
+        self._metrics.mirror_duration(*target).observe(seconds)
+        self._metrics.count_tokens(self._metrics.mirror_tokens, target, call.tokens)

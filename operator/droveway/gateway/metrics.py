@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Counter
 
 from droveway.api.enums import Dialect
 from droveway.cluster.objects import Key
@@ -110,6 +110,19 @@ class GatewayMetrics:
         self.price_errors = m.plain_counter(
             "price_errors", "Price tables that could not be read; the last good one stays."
         )
+        self.mirrored = m.counter(
+            "mirror_completions",
+            "Copies of requests, by verdict; `Dropped`, `Skipped`: none was made.",
+            *_TARGET,
+            "outcome",
+        )
+        self.mirror_duration = m.histogram("mirror_duration_seconds", "Duration of copies of requests.", *_TARGET)
+        self.mirror_tokens = m.counter(
+            "mirror_tokens", "Tokens of copies of requests, in disjoint buckets; nowhere else.", *_TARGET, "type"
+        )
+        self.mirror_cost = m.counter(
+            "mirror_cost_usd", "US dollars for copies of requests by the price list; nowhere else.", *_TARGET
+        )
         self.cache_requests = m.counter(
             "cache_requests", "Requests that opted in to the cache, by what it did.", "tenant", "route", "result"
         )
@@ -135,7 +148,7 @@ class GatewayMetrics:
         """Counts an upstream call that has its verdict."""
         kind = call.verdict.kind.value if call.verdict else ""
         self.completions(*target, kind).inc()
-        self.count_tokens(target, call.tokens)
+        self.count_tokens(self.tokens, target, call.tokens)
         first = None if call.first_content is None else call.first_content - call.started
         if first is not None:
             self.first_content(*target).observe(first)
@@ -154,11 +167,11 @@ class GatewayMetrics:
         for source, version in versions.items():
             self.price_info(source, version).set(1)
 
-    def count_tokens(self, target: Target, tokens: TokenBreakdown) -> None:
+    def count_tokens(self, counter: Callable[..., Counter], target: Target, tokens: TokenBreakdown) -> None:
         """Adds the tokens of one completion."""
         for bucket in TOKEN_BUCKETS:
             if count := getattr(tokens, bucket):
-                self.tokens(*target, bucket).inc(count)
+                counter(*target, bucket).inc(count)
 
 
 class GenAiMetrics:

@@ -14,7 +14,7 @@ import orjson
 
 from droveway.api.enums import CostSource
 from droveway.cluster.objects import Key
-from droveway.core.events import Batch, Record, batch_to_dict
+from droveway.core.events import Batch, Record, RecordKind, batch_to_dict
 from droveway.gateway.metrics import GatewayMetrics
 from droveway.gateway.prices import PricedModel, Prices
 
@@ -174,7 +174,8 @@ class Reporter:
             return
         cost = rates.cost(record.tokens)
         entry.record = replace(record, cost_usd=cost, cost_source=CostSource.PRICED)
-        self._metrics.cost(*target).inc(cost)
+        counted = self._metrics.mirror_cost if record.kind is RecordKind.MIRROR else self._metrics.cost
+        counted(*target).inc(cost)
 
     async def _post(self, session: aiohttp.ClientSession, body: bytes, last: int) -> int:
         """The number up to which nothing has to be sent again."""

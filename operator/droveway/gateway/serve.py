@@ -7,6 +7,7 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from dataclasses import replace
 from pathlib import Path
 
 import uvicorn
@@ -26,8 +27,9 @@ from droveway.gateway.credentials import Credentials
 from droveway.gateway.files import Folder
 from droveway.gateway.identity import Doorkeeper
 from droveway.gateway.intake import Intake
-from droveway.gateway.ledger import Ledger
+from droveway.gateway.ledger import Ledger, MirrorLedger
 from droveway.gateway.metrics import GatewayMetrics
+from droveway.gateway.mirror import Mirrors
 from droveway.gateway.prices import PricedModel, Prices
 from droveway.gateway.pricetable import PriceFile
 from droveway.gateway.quotas import Quotas
@@ -84,6 +86,7 @@ class Gateway:
         self.metrics = GatewayMetrics()
         self.prices = Prices()
         self.prices.on_versions = self.metrics.show_prices
+        self.mirrors: Mirrors | None = None
         self.started = asyncio.Event()
         self.port = 0
         self.shared: Shared | None = None
@@ -158,6 +161,8 @@ class Gateway:
             self.shared,
             self.cache,
         )
+        self.mirrors = Mirrors(services, MirrorLedger(self.metrics, reporter))
+        services = replace(services, mirrors=self.mirrors)
         doorkeeper = Doorkeeper(masters, self.config.find_run)
         intake = Intake(self.config, doorkeeper, standing.route, reporter.source, settings.max_body_bytes)
         return App(self.config, intake, services), reporter
@@ -272,6 +277,8 @@ class Gateway:
     ) -> None:
         app.draining = True
         server.should_exit = True
+        if self.mirrors:
+            await self.mirrors.close()
         log.info("draining for at most %g s", self.settings.drain_seconds)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.drain_seconds):

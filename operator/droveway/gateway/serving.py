@@ -62,7 +62,14 @@ class Serving:
         finally:
             watcher.cancel()
             self._services.ledger.request_ended(self._asked, self._account, outcome)
+            if self._asked.route.mirror is not None:
+                self._mirror(outcome)
         return outcome
+
+    def _mirror(self, outcome: EndClass) -> None:
+        """Copies what a provider has answered well; an answer of the cache says nothing of anybody."""
+        if self._services.mirrors and outcome is EndClass.SUCCEEDED and self._account.calls:
+            self._services.mirrors.copy(self._asked)
 
     def stop(self, reason: str) -> None:
         """Ends it."""
