@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from droveway.api import names
@@ -34,3 +34,8 @@ class OperatorSettings(BaseSettings):
     resync_seconds: float = Field(300.0, gt=0)
     workers: int = Field(16, ge=1, description="Runs that are worked on at once.")
     log_level: str = "INFO"
+    otel_enabled: bool = Field(
+        default=False,
+        validation_alias=AliasChoices("OTEL_ENABLED", "otel_enabled"),
+        description="OTEL_ENABLED: send traces; where to is up to OpenTelemetry's own variables.",
+    )

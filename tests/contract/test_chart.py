@@ -28,6 +28,9 @@ VALUES = {
     "everything on": (
         "networkPolicy.enabled=true",
         "podMonitor.enabled=true",
+        "prometheusRule.enabled=true",
+        "dashboards.enabled=true",
+        "telemetry.otel.enabled=true,telemetry.otel.endpoint=http://collector:4318",
         "gateway.replicas=3",
         "operator.replicas=2",
         "operator.allowDirectBaseURL=true",
@@ -263,3 +266,19 @@ def test_the_clean_up_has_its_rights_only_while_it_works() -> None:
         annotations = found["metadata"]["annotations"]
         assert annotations["helm.sh/hook"] == "post-delete", found["kind"]
         assert set(annotations["helm.sh/hook-delete-policy"].split(",")) >= {"before-hook-creation", "hook-succeeded"}
+
+
+def test_traces_are_off_until_a_collector_is_named() -> None:
+    off = [e["name"] for _, pod in pods(render()) for c in pod["containers"] for e in c.get("env", [])]
+    assert not [name for name in off if name.startswith("OTEL_")]
+    assert "/telemetry/otel/endpoint" in refusal("telemetry.otel.enabled=true").replace(".", "/")
+
+    told = render(
+        "telemetry.otel.enabled=true,telemetry.otel.endpoint=http://collector:4318,telemetry.otel.samplePercent=10"
+    )
+    for name in ("droveway-operator", "droveway-gateway"):
+        (container,) = find(told, "Deployment", name)["spec"]["template"]["spec"]["containers"]
+        env = {e["name"]: e.get("value") for e in container["env"]}
+        assert (env["OTEL_ENABLED"], env["OTEL_EXPORTER_OTLP_ENDPOINT"]) == ("1", "http://collector:4318")
+        assert (env["OTEL_TRACES_SAMPLER"], env["OTEL_TRACES_SAMPLER_ARG"]) == ("parentbased_traceidratio", "0.1")
+        assert env["OTEL_RESOURCE_ATTRIBUTES"] == "k8s.namespace.name=system,k8s.pod.name=$(POD_NAME)"

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from droveway.core.trace import attempt_trace, read_traceparent
+from helpers.collector import collecting
 from helpers.control_plane import ROOT, Api, ControlPlane, Json, control_plane
 from helpers.fleet import SECRET, TEAM, Fleet, a_run, agent
 from helpers.manifests import ABSENT, PROVIDER, ROUTE, RUN, changed
@@ -330,3 +332,29 @@ class TestLeftovers:
         shared.await_reason("dropped", "Running")
         shared.remove(a_run("dropped"))
         until(lambda: not shared.pods("dropped"))
+
+
+class TestTraces:
+    def test_s2_05_a_run_is_a_trace_whose_id_is_in_its_status(
+        self, plane: ControlPlane, api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with collecting() as collector, a_fleet(api) as fleet:
+            for name, value in collector.env().items():
+                monkeypatch.setenv(name, value)
+            with operating(plane.kubeconfig, fleet.namespace, tmp_path, identity="traced") as operator:
+                fleet.run("seen")
+                status = fleet.await_reason("seen", "Succeeded")
+                uid = fleet.get("seen")["metadata"]["uid"]
+                (pod,) = fleet.pods("seen")
+                assert operator.terminate() == 0
+        env = {e["name"]: e.get("value") for c in pod["spec"]["containers"] for e in c["env"]}
+        place = attempt_trace(uid, 1)
+        assert status["traceID"] == place.trace_id
+        assert read_traceparent(env["TRACEPARENT"] or "") == place._replace(sampled=True)
+        spans = {span.name: span for span in collector.spans}
+        assert spans.keys() == {"attempt 1", "invoke_agent works"}
+        root, attempt = spans["invoke_agent works"], spans["attempt 1"]
+        assert {span.trace_id for span in spans.values()} == {status["traceID"]}
+        assert (root.parent_id, attempt.parent_id, attempt.span_id) == ("", root.span_id, place.span_id)
+        assert root.service == "droveway-operator"
+        assert (root.attributes["droveway.run.uid"], root.attributes["droveway.run.name"]) == (uid, "seen")

@@ -33,6 +33,21 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
+{{/* Traces: OpenTelemetry's own variables. */}}
+{{- define "droveway.tracing" -}}
+{{- with .Values.telemetry.otel }}
+{{- if .enabled -}}
+- {name: OTEL_ENABLED, value: "1"}
+- {name: OTEL_EXPORTER_OTLP_ENDPOINT, value: {{ .endpoint | quote }}}
+- {name: OTEL_TRACES_SAMPLER, value: parentbased_traceidratio}
+- {name: OTEL_TRACES_SAMPLER_ARG, value: {{ divf .samplePercent 100 | quote }}}
+- name: POD_NAME
+  valueFrom: {fieldRef: {fieldPath: metadata.name}}
+- {name: OTEL_RESOURCE_ATTRIBUTES, value: "k8s.namespace.name={{ $.Release.Namespace }},k8s.pod.name=$(POD_NAME)"}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- define "droveway.placement" -}}
 {{- with .nodeSelector }}
 nodeSelector: {{- toYaml . | nindent 2 }}

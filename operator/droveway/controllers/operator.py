@@ -28,6 +28,7 @@ from droveway.controllers.runs import RunController
 from droveway.controllers.secrets import NamespaceKeys, Sources
 from droveway.controllers.world import World
 from droveway.core.pod import PodSettings
+from droveway.observability.tracing import start_tracing
 from droveway.settings import OperatorSettings
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,8 @@ async def serve(settings: OperatorSettings) -> None:
         finally:
             if operator.lease.held.is_set():
                 await operator.lease.release()
+            if operator.spans:
+                await operator.spans.close()
     if not operator.told.is_set():
         sys.exit(1)
 
@@ -86,7 +89,8 @@ class Operator:
             cluster, self.world, wake_run=self._wake_run, wake_route=self._wake_route, wake_provider=self._wake_provider
         )
         self._gatherer = Gatherer(self.world, sources, self.ledgers, pods, settings.allow_direct_base_url)
-        runs = RunController(cluster, self.world, self._gatherer, keys, pods)
+        self.spans = start_tracing("droveway-operator", enabled=settings.otel_enabled)
+        runs = RunController(cluster, self.world, self._gatherer, keys, pods, self.spans)
         routes = RouteController(cluster, self.world, self.ledgers)
         providers = ProviderController(
             cluster, self.world, self.ledgers, sources, allow_direct_base_url=settings.allow_direct_base_url

@@ -20,7 +20,10 @@ from droveway.controllers.world import FinishedRun, World
 from droveway.core.conditions import find
 from droveway.core.pod import PodSettings, attempt_pod, workspace_claim
 from droveway.core.run import decide, refused
+from droveway.core.runtrace import ended_spans
 from droveway.core.snapshot import NewAttempt, Plan, Snapshot
+from droveway.core.trace import run_trace
+from droveway.observability.tracing import Spans
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +37,7 @@ class RunController:
     """Carries out what `core.run` decides.
 
     Attributes:
+        spans: where traces go; None: they are off.
         give_way: awaited between a new pod and its report, so that under load all pods come before all reports.
     """
 
@@ -42,6 +46,7 @@ class RunController:
     gatherer: Gatherer
     keys: NamespaceKeys
     pods: PodSettings
+    spans: Spans | None = None
     give_way: Callable[[], Awaitable[None]] = _at_once
     written_at: dict[Key, datetime] = field(default_factory=dict)
     first_seen: dict[Key, datetime] = field(default_factory=dict)
@@ -102,7 +107,9 @@ class RunController:
             ):
                 await self.keys.ensure(run.metadata.namespace)
                 await self._ensure_claim(run)
-                await self._create_pod(run, new, attempt_pod(run, new, role, self.pods, probes=probes))
+                await self._create_pod(
+                    run, new, attempt_pod(run, new, role, self.pods, probes=probes, sampled=self._sampled(run))
+                )
         except (Refused, UserMustAct) as error:
             return refused(seen, str(error), now)
         key = Key(run.metadata.namespace, run.metadata.name)
@@ -110,6 +117,9 @@ class RunController:
             SEEN_TO_POD.observe((datetime.now(UTC) - self.first_seen[key]).total_seconds())
         ATTEMPTS.labels(key.namespace, new.candidate.provider, new.candidate.model).inc()
         return plan
+
+    def _sampled(self, run: AgentRun) -> bool | None:
+        return self.spans.sampled(run_trace(run.metadata.uid).trace_id) if self.spans else None
 
     @contextmanager
     def _slot(self, key: Key, provider: ModelProviderSpec) -> Iterator[None]:
@@ -145,6 +155,8 @@ class RunController:
             return
         status = plan.status.model_dump(mode="json", by_alias=True, exclude_defaults=True)
         self.world.runs.put(await write_status(self.cluster, AGENT_RUNS, run, status))
+        if self.spans and self._sampled(run):
+            self.spans.record(ended_spans(run, plan.status))
         self.written_at[key] = datetime.now(UTC)
         if plan.status.completion_time and (summary := find(plan.status.conditions, ConditionType.SUCCEEDED)):
             RUNS_FINISHED.labels(key.namespace, summary.reason).inc()

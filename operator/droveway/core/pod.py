@@ -14,6 +14,7 @@ from droveway.api.enums import Access
 from droveway.api.v1alpha1 import AgentRun, AgentSpec, ModelProviderSpec
 from droveway.core.launch import Launch
 from droveway.core.snapshot import NewAttempt
+from droveway.core.trace import attempt_trace, traceparent
 from droveway.core.volumes import STREAM_BYTES, claim_name, volumes
 
 Manifest = dict[str, Any]
@@ -56,8 +57,19 @@ class Role:
     route_name: str
 
 
-def attempt_pod(run: AgentRun, new: NewAttempt, role: Role, settings: PodSettings, *, probes: bool = False) -> Manifest:
-    """The pod of a new attempt; it may be one that probes whether its candidate works again."""
+def attempt_pod(
+    run: AgentRun,
+    new: NewAttempt,
+    role: Role,
+    settings: PodSettings,
+    *,
+    probes: bool = False,
+    sampled: bool | None = None,
+) -> Manifest:
+    """The pod of a new attempt; it may be one that probes whether its candidate works again.
+
+    It is told its place in the run's trace, and whether that is recorded; `sampled=None`: traces are off.
+    """
     agent = role.agent
     spec: Manifest = {
         "restartPolicy": "Never",
@@ -74,7 +86,7 @@ def attempt_pod(run: AgentRun, new: NewAttempt, role: Role, settings: PodSetting
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "initContainers": [_setup(run, new, role, settings), _sidecar(run, new, role, settings)],
-        "containers": [_agent(run, role)],
+        "containers": [_agent(run, role, _tracing(run, new, sampled))],
         "volumes": volumes(run),
     }
     if agent.runtime_class_name:
@@ -219,7 +231,14 @@ def _signatures(provider: ModelProviderSpec) -> dict[str, str]:
     return {"DROVEWAY_SIGNATURES": _literal(json.dumps(provider.limits.signatures))}
 
 
-def _agent(run: AgentRun, role: Role) -> Manifest:
+def _tracing(run: AgentRun, new: NewAttempt, sampled: bool | None) -> dict[str, str]:
+    """Where the attempt is in the run's trace, for CLIs that write spans of their own."""
+    if sampled is None:
+        return {}
+    return {"TRACEPARENT": traceparent(attempt_trace(run.metadata.uid, new.number)._replace(sampled=sampled))}
+
+
+def _agent(run: AgentRun, role: Role, tracing: dict[str, str]) -> Manifest:
     agent, launch = role.agent, role.launch
     env = _env(
         HOME=names.PATH_HOME,
@@ -227,6 +246,7 @@ def _agent(run: AgentRun, role: Role) -> Manifest:
         DROVEWAY_KEY_ENV=" ".join(launch.key_env),
         DROVEWAY_STDIN=launch.stdin or "",
         DROVEWAY_STREAM_LIMIT_BYTES=str(STREAM_BYTES),
+        **tracing,
     )
     taken = {e["name"] for e in env} | set(launch.key_env) | {launch.login_env}
     env += [{"name": name, "value": _literal(value)} for name, value in launch.env]

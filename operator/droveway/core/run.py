@@ -19,6 +19,7 @@ from droveway.core.ranking import CandidateView, Preference
 from droveway.core.routing import CIRCUIT_OPEN, NO_FREE_SLOT, Choice, choose
 from droveway.core.runhealth import show_health
 from droveway.core.snapshot import NewAttempt, Plan, Problem, Snapshot
+from droveway.core.trace import run_trace
 
 _USAGE_FLOOR = timedelta(seconds=10)
 _FALLBACK_WAKE = timedelta(seconds=30)  # nothing says when a candidate is back
@@ -55,6 +56,7 @@ def _opened(seen: Snapshot, now: datetime) -> AgentRunStatus:
         update={
             "observed_generation": meta.generation,
             "start_time": status.start_time or now,
+            "trace_id": status.trace_id or run_trace(meta.uid).trace_id,
         }
     )
 

@@ -12,6 +12,7 @@ from droveway.api.v1alpha1 import AgentSpec, ModelProviderSpec
 from droveway.core.launch import Launch
 from droveway.core.pod import PodSettings, Role, attempt_pod, workspace_claim
 from droveway.core.snapshot import NewAttempt
+from droveway.core.trace import attempt_trace
 from helpers.build import a_run, candidate
 
 WHOLE = Path(__file__).parents[2] / "fixtures" / "pods" / "attempt.yaml"
@@ -100,6 +101,17 @@ def test_s1_05_a_probe_can_be_told_from_other_attempts(probes: bool, label: str 
     pod = attempt_pod(a_run().build().run, new, role, SETTINGS, probes=probes)
 
     assert pod["metadata"]["labels"].get("droveway.dev/probe") == label
+
+
+@pytest.mark.parametrize(("sampled", "flags"), [(True, "01"), (False, "00"), (None, None)])
+def test_an_agent_is_told_its_place_in_the_trace_when_traces_are_on(sampled: bool | None, flags: str | None) -> None:
+    role = Role("claude", AgentSpec.model_validate({"cli": "claude", "image": "i"}), Launch((), ()), GATEWAY, "r")
+    run = a_run().build().run
+    pod = attempt_pod(run, NewAttempt(2, "p", candidate("a")), role, SETTINGS, sampled=sampled)
+
+    env = {e["name"]: e.get("value") for e in containers(pod)["agent"]["env"]}
+    place = attempt_trace(run.metadata.uid, 2)
+    assert env.get("TRACEPARENT") == (f"00-{place.trace_id}-{place.span_id}-{flags}" if flags else None)
 
 
 def test_every_container_is_restricted() -> None:

@@ -267,6 +267,12 @@ class AgentRunStatus(Wire):
     reroute_count: Annotated[Count, Field(description="Moves after a limit or an outage.")] = 0
     health: Health | None = None
     session_id: Annotated[str, Field(max_length=256)] = ""
+    trace_id: Annotated[
+        str,
+        Field(
+            max_length=32, description="Trace of the run; it follows from the uid, and lines of the log hold it too."
+        ),
+    ] = ""
     next_eligible_time: Time | None = None
     start_time: Time | None = None
     completion_time: Time | None = None
@@ -290,6 +296,7 @@ class AgentRun(Resource):
         column("Tokens", ".status.usage.tokens.total", "Tokens so far.", kind="integer", priority=1),
         column("Reroutes", ".status.rerouteCount", "Moves to another candidate.", kind="integer", priority=1),
         column("Why", ".status.route.reason", "Why it is on that candidate.", priority=1),
+        column("Trace", ".status.traceID", "Id of its trace.", priority=1),
         column("Until", ".status.nextEligibleTime", "When it goes on by itself.", priority=1),
         column(
             "Message", '.status.conditions[?(@.type=="Succeeded")].message', "What was seen, what to do.", priority=1
