@@ -174,7 +174,7 @@ def test_every_value_is_in_the_schema_and_the_other_way_round() -> None:
 def test_the_chart_ships_the_definitions_that_were_generated() -> None:
     ours = {p.name: p.read_bytes() for p in (ROOT / "crds").glob("*.yaml")}
 
-    assert len(ours) == 4
+    assert len(ours) == 5
     assert {p.name: p.read_bytes() for p in (CHART / "files/crds").glob("*.yaml")} == ours
 
 
@@ -189,7 +189,7 @@ def test_definitions_are_rendered_unchanged_and_kept() -> None:
 def test_whoever_wants_may_have_them_removed_with_the_chart() -> None:
     rendered = [m for m in render("crds.keep=false") if m["kind"] == "CustomResourceDefinition"]
 
-    assert len(rendered) == 4
+    assert len(rendered) == 5
     assert not any("helm.sh/resource-policy" in m["metadata"].get("annotations", {}) for m in rendered)
 
 
