@@ -75,7 +75,7 @@ verify: setup ## Generated files are current, rules have code and tests, workflo
 	@hack/step $@ hack/verify
 
 .PHONY: bench
-bench: bench-operator bench-gateway bench-telemetry bench-streams ## All benchmarks, into results/
+bench: bench-operator bench-gateway bench-telemetry bench-streams bench-fanout ## All benchmarks, into results/
 
 .PHONY: bench-operator
 bench-operator: setup ## Runs beside bare Jobs, real API server
@@ -96,6 +96,10 @@ bench-telemetry: setup ## Time and memory of telemetry; fails when a budget is m
 .PHONY: bench-streams
 bench-streams: setup ## How fast the CLIs' streams are read; fails when a budget is missed
 	@hack/step $@ python -m benchmarks.streams --out results/streams.json
+
+.PHONY: bench-fanout
+bench-fanout: setup ## Fan-outs under load beside what is possible; fails when a provider gets more than it takes
+	@hack/step $@ python scripts/fanout_load_test.py
 
 ##@ Generated files
 
