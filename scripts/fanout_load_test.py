@@ -2,7 +2,7 @@
 
     python scripts/fanout_load_test.py [--seconds 10] [--clients 16]
 
-Two providers answer after exactly 100 ms and take 8 calls at once each (`maxInFlight`), so no more than 2 × 8 / 0.1 s = 160
+Two providers answer after exactly 250 ms and take 8 calls at once each (`maxInFlight`), so no more than 2 × 8 / 0.25 s = 64
 calls can be answered in a second. Clients of `droveway.client` ask for fan-outs of 4 calls, 2 to each provider, in a closed loop:
 through a gateway (keys, metrics, events, logs on), and in process. The provider counts. Exit code 1 when it ever saw more calls
 at once than a provider takes, or a call failed. Writes `results/fanout_load_<time>.json` and `.txt`. All share the machine.
@@ -37,7 +37,7 @@ from droveway.api.fanout import CallStatus, FanoutRequest, FanoutResponse  # noq
 from droveway.client import DialectClient, GatewayFanout, LocalFanout  # noqa: E402
 from droveway.gateway.files import print_key  # noqa: E402
 
-LATENCY, LIMIT, NAMES, CALLS = 0.1, 8, ("a", "b"), 4
+LATENCY, LIMIT, NAMES, CALLS = 0.25, 8, ("a", "b"), 4
 IDEAL = len(NAMES) * LIMIT / LATENCY
 ASKED = FanoutRequest.model_validate(
     {
