@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
+from droveway.gateway.pricetable import read_table
+
 Manifest = dict[str, Any]
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts/droveway"
@@ -166,6 +168,23 @@ def test_every_value_is_in_the_schema_and_the_other_way_round() -> None:
         }
 
     assert leaves(schema["properties"]) - {"global"} == given(values, schema["properties"])
+
+
+@pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
+def test_the_gateway_can_read_the_prices_that_it_is_given(values: tuple[str, ...]) -> None:
+    given = find(render(*values), "ConfigMap", "droveway-prices")["data"]["prices.yaml"]
+
+    assert read_table(given).models == []
+
+
+def test_prices_go_into_the_table_as_they_are() -> None:
+    line = "prices.models[0]"
+    manifests = render(
+        f"{line}.model=m*", f"{line}.usdPerMillionTokens.input=0.30", f"{line}.usdPerMillionTokens.output=2.5"
+    )
+
+    given = yaml.safe_load(find(manifests, "ConfigMap", "droveway-prices")["data"]["prices.yaml"])
+    assert given["models"] == [{"model": "m*", "usdPerMillionTokens": {"input": "0.30", "output": "2.5"}}]
 
 
 # -- definitions -----------------------------------------------------------------------------------------------------

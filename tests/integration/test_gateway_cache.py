@@ -35,7 +35,7 @@ pytestmark = [
     pytest.mark.integration,
     pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning"),  # Google's client
 ]
-ON = {"cache": {"mode": "On"}}
+ON = {"cache": {"mode": "Deterministic"}}
 CLIENT = pytest.mark.parametrize("client", list(SDKS))
 
 
@@ -122,13 +122,13 @@ async def test_a_hit_says_so_and_spends_nothing(tmp_path: Path, dialect: str) ->
         (None, {}, ["", ""]),
         (None, {"X-Droveway-Cache": "on"}, ["miss", "hit"]),
         (None, {"Cache-Control": "max-age=60"}, ["", ""]),
-        ("Off", {"X-Droveway-Cache": "on"}, ["", ""]),
-        ("On", {}, ["miss", "hit"]),
-        ("On", {"X-Droveway-Cache": "no-store"}, ["", ""]),
-        ("On", {"Cache-Control": "no-store"}, ["", ""]),
-        ("On", {"Cache-Control": "no-cache"}, ["miss", "miss"]),
-        ("On", {"X-Droveway-Cache": "max-age=0"}, ["miss", "miss"]),
-        ("On", {"X-Droveway-Cache": "max-age=60"}, ["miss", "hit"]),
+        ("Never", {"X-Droveway-Cache": "on"}, ["", ""]),
+        ("Deterministic", {}, ["miss", "hit"]),
+        ("Deterministic", {"X-Droveway-Cache": "no-store"}, ["", ""]),
+        ("Deterministic", {"Cache-Control": "no-store"}, ["", ""]),
+        ("Deterministic", {"Cache-Control": "no-cache"}, ["miss", "miss"]),
+        ("Deterministic", {"X-Droveway-Cache": "max-age=0"}, ["miss", "miss"]),
+        ("Deterministic", {"X-Droveway-Cache": "max-age=60"}, ["miss", "hit"]),
     ],
 )
 async def test_who_opts_in(tmp_path: Path, mode: str | None, header: dict[str, str], expected: list[str]) -> None:
@@ -157,7 +157,7 @@ async def test_switched_off_every_request_is_asked(
 
 
 async def test_an_answer_is_kept_for_its_time(tmp_path: Path) -> None:
-    async with cached(tmp_path, rule={"cache": {"mode": "On", "ttlSeconds": 1}}) as (gateway, mock):
+    async with cached(tmp_path, rule={"cache": {"mode": "Deterministic", "ttlSeconds": 1}}) as (gateway, mock):
         assert gateway.gateway.cache is not None
         now = [1000.0]
         gateway.gateway.cache.clock = lambda: now[0]
@@ -206,7 +206,7 @@ async def test_what_is_no_complete_answer_in_words_is_not_kept(
 
 @pytest.mark.parametrize(
     ("mode", "temperature", "expected"),
-    [("On", 0, "hit"), ("On", 0.1, ""), ("On", 1, ""), ("Always", 0.7, "hit")],
+    [("Deterministic", 0, "hit"), ("Deterministic", 0.1, ""), ("Deterministic", 1, ""), ("Always", 0.7, "hit")],
 )
 @pytest.mark.parametrize("dialect", list(TERMINALS))
 async def test_who_wants_other_words_gets_them_unless_the_route_says_otherwise(
@@ -435,6 +435,27 @@ async def test_a_candidate_that_continued_anothers_words_is_not_kept(tmp_path: P
         for _ in range(2):
             assert b"error" in (await gateway.ask(stream=True)).body
         assert len(upstream.seen) >= 2
+
+
+@pytest.mark.parametrize("policy", ["Continue", "Restart"])
+async def test_an_answer_of_two_halves_is_not_kept(tmp_path: Path, policy: str) -> None:
+    async def script(talk: Talk) -> None:
+        await talk.head()
+        if len(upstream.seen) == 1:
+            await talk.events("start", "block", "word")
+            talk.cut()
+        else:
+            await talk.events("start", "block", "word", "stop", "end")
+            await talk.end()
+
+    async with (
+        scripted(script) as (url, upstream),
+        serving(tmp_path, provider("a", url), provider("b", url), route("a", "b", midStream=policy, **ON)) as gateway,
+    ):
+        halves = await gateway.ask(stream=True)
+        assert TERMINALS["Anthropic"] in halves.body
+        assert len(upstream.seen) == 2
+        assert [result(await gateway.ask(stream=True)) for _ in range(2)] == ["miss", "hit"]
 
 
 # ---------------------------------------------------------------------------------------------------------- two replicas

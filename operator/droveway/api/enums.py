@@ -70,9 +70,9 @@ class Strategy(StrEnum):
 class CacheMode(StrEnum):
     """Whose requests are answered from the cache."""
 
-    OFF = "Off"
+    NEVER = "Never"
     ON_REQUEST = "OnRequest"
-    ON = "On"
+    DETERMINISTIC = "Deterministic"
     ALWAYS = "Always"
 
 

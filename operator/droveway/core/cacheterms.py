@@ -46,7 +46,7 @@ def read_terms(rule: CacheRule, own: str | None, standard: str) -> Terms | None:
     Raises:
         ValueError: its own header says something else.
     """
-    if rule.mode is CacheMode.OFF or (own is None and rule.mode is CacheMode.ON_REQUEST):
+    if rule.mode is CacheMode.NEVER or (own is None and rule.mode is CacheMode.ON_REQUEST):
         return None
     asked, also = _directives(own or ""), _directives(standard)
     for name, value in asked.items():

@@ -120,14 +120,15 @@ class Cached:
         """Keeps what was answered under the name of who answered: a stand-in's answer is not the first choice's."""
         tee, asked, body = self._tee, self._asked, self._tee.body
         candidate = tee.headers.get(_CANDIDATE, b"").decode()
-        if outcome is not EndClass.SUCCEEDED or body is None or not self._account.ended:
+        call = next((c for c in reversed(self._account.ended) if c.verdict and c.verdict.is_success), None)
+        if outcome is not EndClass.SUCCEEDED or body is None or call is None:
             return None
         streamed = tee.headers.get(b"content-type", b"").startswith(b"text/event-stream")
         found = kept(
             asked.spec.dialect,
             body,
             streamed=streamed,
-            tokens=self._account.ended[-1].tokens,
+            tokens=call.tokens,
             frame=self._frame(candidate),
         )
         key = self._key(candidate)

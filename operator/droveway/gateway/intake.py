@@ -191,8 +191,8 @@ def read_terms_of(headers: Headers, route: Route) -> Terms | None:
         BadRequest: its own header says what nobody understands.
     """
     mode = route.cache.mode
-    own = None if mode is CacheMode.OFF else _first(headers, _CACHE_HEADER)
-    if own is None and mode in (CacheMode.OFF, CacheMode.ON_REQUEST):
+    own = None if mode is CacheMode.NEVER else _first(headers, _CACHE_HEADER)
+    if own is None and mode in (CacheMode.NEVER, CacheMode.ON_REQUEST):
         return None
     try:
         return read_terms(route.cache, own, _first(headers, b"cache-control") or "")

@@ -5,7 +5,9 @@ import pytest
 from droveway.api.enums import CacheMode
 from droveway.core.cacheterms import DAY, CacheRule, Terms, read_terms
 
-ON, ALWAYS, ASKED, OFF = (CacheRule(m) for m in (CacheMode.ON, CacheMode.ALWAYS, CacheMode.ON_REQUEST, CacheMode.OFF))
+ON, ALWAYS, ASKED, OFF = (
+    CacheRule(m) for m in (CacheMode.DETERMINISTIC, CacheMode.ALWAYS, CacheMode.ON_REQUEST, CacheMode.NEVER)
+)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +31,7 @@ ON, ALWAYS, ASKED, OFF = (CacheRule(m) for m in (CacheMode.ON, CacheMode.ALWAYS,
         (ON, "max-age=30", "max-age=60, private, max-stale=7", 30),
         (ON, None, "max-age=never", DAY),
         (ON, "max-age=999999999999999999999", "", DAY),
-        (CacheRule(CacheMode.ON, 60), "max-age=3600", "", 60),
+        (CacheRule(CacheMode.DETERMINISTIC, 60), "max-age=3600", "", 60),
     ],
 )
 def test_terms(rule: CacheRule, own: str | None, standard: str, expected: int | None) -> None:

@@ -75,8 +75,8 @@ class CacheSpec(Wire):
     mode: Annotated[
         CacheMode,
         Field(
-            description="Off: never. OnRequest: requests with X-Droveway-Cache. On: all but those with a temperature"
-            " above 0. Always: these too."
+            description="Never: nobody. OnRequest: requests with X-Droveway-Cache. Deterministic: all but those with a"
+            " temperature above 0. Always: these too."
         ),
     ] = CacheMode.ON_REQUEST
     ttl_seconds: Annotated[int, Field(ge=1, le=2_592_000, description="How long an answer is kept.")] = 86_400
