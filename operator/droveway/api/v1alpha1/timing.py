@@ -34,7 +34,9 @@ class RequestRetry(Wire):
     model_config = Wire.model_config | {
         "json_schema_extra": rules(
             rule(
-                "self.backoffMilliseconds <= self.maxBackoffMilliseconds",
+                # Its own default, an empty object, is held to the rule before its fields have theirs.
+                "!has(self.backoffMilliseconds) || !has(self.maxBackoffMilliseconds)"
+                " || self.backoffMilliseconds <= self.maxBackoffMilliseconds",
                 "backoffMilliseconds must not exceed maxBackoffMilliseconds; raise maxBackoffMilliseconds",
             )
         )
