@@ -44,6 +44,7 @@ def test_short_names_and_category(api: Api) -> None:
         "agentruns": ["arun"],
         "modelproviders": ["mprov"],
         "modelroutes": ["mroute"],
+        "tenantquotas": ["tquota"],
     }
     assert all(r["categories"] == [CATEGORY] and r["namespaced"] for r in whole.values())
     assert {r["name"] for r in found if "/" in r["name"]} == {f"{n}/status" for n in whole if n != "agents"}
@@ -102,6 +103,7 @@ SUMMARY = {
                 "attemptCount": 2,
                 "rerouteCount": 1,
                 "nextEligibleTime": NOW,
+                "traceID": "0af7651916cd43dd8448eb211c80319c",
                 "usage": {"costUSD": "0.12", "tokens": {"total": 1242}},
             },
             {"Status": "NoEligibleCandidate", "Candidate": "sonnet", "Model": "m", "Attempts": 2, "Cost": "0.12"},
@@ -109,6 +111,7 @@ SUMMARY = {
                 "Tokens": 1242,
                 "Reroutes": 1,
                 "Why": "first by priority",
+                "Trace": "0af7651916cd43dd8448eb211c80319c",
                 "Until": NOW,
                 "Message": "waits for the reset",
             },
