@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import struct
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -342,6 +344,12 @@ class Talk:
 
     def cut(self) -> None:
         self._writer.close()
+
+    def reset(self) -> None:
+        """A TCP reset instead of an end."""
+        sock = self._writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._writer.transport.abort()
 
 
 def _event(kind: str, **data: Any) -> bytes:

@@ -11,6 +11,8 @@ import pytest
 from droveway.api.enums import EndClass
 from helpers.gateway import MESSAGE, PATHS, Answer, Running, Talk, provider, route, scripted, serving, until
 
+pytestmark = pytest.mark.integration
+
 ERRORS = {
     "Anthropic": lambda body: body["error"]["type"] == "timeout_error",
     "OpenAIChat": lambda body: body["error"]["code"] == "timeout",

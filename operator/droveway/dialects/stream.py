@@ -9,7 +9,7 @@ from typing import Any
 from droveway.api.enums import EndClass
 from droveway.core.completion import TokenBreakdown
 from droveway.core.verdict import Verdict
-from droveway.dialects.bodies import parse_any, table, text
+from droveway.dialects.bodies import parse_any, parse_error, table, text
 from droveway.dialects.judge import SUCCEEDED
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
@@ -90,7 +90,7 @@ class StreamReader(ABC):
         out, start, sent = b"", 0, 0
         for blank in _BLANK_LINE.finditer(chunk):
             self._bound(blank.start() - start)
-            if self.has_error or not self._event(chunk[start : blank.start()]):
+            if self.has_error or not self._sound(chunk[start : blank.start()]):
                 out += chunk[sent:start]
                 sent = blank.end()
                 if self.has_error:
@@ -112,9 +112,21 @@ class StreamReader(ABC):
     def _fail(self, fault: dict[str, Any]) -> None:
         self.has_error, self._fault = True, fault
 
+    def _sound(self, block: bytes) -> bool:
+        """Looks at an event if it can be read. After the first content only its end is looked at: that is where it was cut."""
+        if (block[-1:] != b"}" or not self.has_content) and _is_broken(block):
+            self._fail({"message": "an event of the stream is not JSON"})
+            return False
+        return self._event(block)
+
     @abstractmethod
     def _event(self, block: bytes) -> bool:
         """Look at one event, its blank line cut off; returns whether the client shall have it."""
+
+
+def _is_broken(block: bytes) -> bool:
+    data = event_data(block).strip()
+    return bool(data) and data != DONE and parse_error(data) is None
 
 
 def event_json(block: bytes) -> dict[str, Any]:

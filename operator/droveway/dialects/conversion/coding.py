@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from droveway.core.completion import TokenBreakdown
+from droveway.dialects.bodies import dump_object
 from droveway.dialects.conversion.delivered import Delivered
 from droveway.dialects.conversion.events import Event, Order, Started, TextDelta
 from droveway.dialects.conversion.model import Frame, Stop
@@ -72,6 +73,10 @@ class Encoder(ABC):
     @abstractmethod
     def resume(self, delivered: Delivered) -> None:
         """Goes on behind what the client has."""
+
+    def notice(self, told: dict[str, str]) -> bytes:
+        """An event of ours, which the clients of this dialect skip: a comment."""
+        return b": droveway %b\n\n" % dump_object(told)
 
     def void(self, mark: str) -> bytes:
         """Declares the words that the client has void, and closes what they stand in."""

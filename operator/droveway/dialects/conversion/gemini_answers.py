@@ -87,6 +87,10 @@ class GeminiEncoder(Encoder):
             "responseId": delivered.id or self.frame.id,
         }
 
+    def notice(self, told: dict[str, str]) -> bytes:
+        """In a chunk that says nothing: Google's client takes a comment for broken JSON."""
+        return b"data: %b\n\n" % dump_object({**self.chunk([{"text": ""}]), "droveway": told})
+
     def encode(self, event: Event) -> bytes:
         """The chunk of this event."""
         match event:

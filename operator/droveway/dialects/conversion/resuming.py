@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from droveway.core.completion import TokenBreakdown
-from droveway.dialects.bodies import dump_object
 from droveway.dialects.conversion.coding import Decoder, Encoder, Translator
 from droveway.dialects.conversion.delivered import Delivered
 from droveway.dialects.conversion.events import Ended, Event, Started
@@ -44,14 +43,13 @@ class Resume:
         return Turn("assistant", (Text(self.state.text),)), Turn("user", (Text(_GO_ON),))
 
     @property
-    def notice(self) -> bytes:
-        """The event: a comment of the stream, which every client skips that does not look for it."""
-        told = {
+    def notice(self) -> dict[str, str]:
+        """The event that tells of it."""
+        return {
             "event": "restarted" if self.restarts else "continued",
             "failed": self.failed,
             "reason": self.reason,
         }
-        return b": droveway %b\n\n" % dump_object(told)
 
 
 class Resumption(Translator):
@@ -63,7 +61,7 @@ class Resumption(Translator):
         if resume.state.started:
             encoder.resume(resume.state)
         void = encoder.void(VOID) if resume.restarts and resume.state.text else b""
-        self.preface = resume.notice + void
+        self.preface = encoder.notice(resume.notice) + void
 
     def encode(self, event: Event) -> bytes:
         """One event for the client."""
