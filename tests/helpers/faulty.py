@@ -39,7 +39,8 @@ class Voice:
         match self.dialect:
             case "Anthropic":
                 usage = {"input_tokens": 10, "output_tokens": 1}
-                message = {"id": "m1", "type": "message", "role": "assistant", "model": self.model, "content": []}
+                message: dict[str, Any] = {"id": "m1", "type": "message", "role": "assistant", "model": self.model}
+                message |= {"content": []}
                 message |= {"stop_reason": None, "stop_sequence": None, "usage": usage}
                 block = {"type": "text", "text": ""}
                 opened = _event("content_block_start", index=0, content_block=block)
@@ -100,7 +101,7 @@ class Voice:
         """An answer in one piece."""
         match self.dialect:
             case "Anthropic":
-                message = {"id": "m1", "type": "message", "role": "assistant", "model": self.model}
+                message: dict[str, Any] = {"id": "m1", "type": "message", "role": "assistant", "model": self.model}
                 message |= {"content": [{"type": "text", "text": words}], "stop_reason": "end_turn"}
                 return {**message, "usage": {"input_tokens": 10, "output_tokens": 5}}
             case "OpenAIChat":
