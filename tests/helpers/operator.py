@@ -34,6 +34,7 @@ class Desk:
             wake_run=lambda key: self.woken.append(("run", key.name)),
             wake_route=lambda key: self.woken.append(("route", key.name)),
             wake_provider=lambda key: self.woken.append(("provider", key.name)),
+            wake_quota=lambda key: self.woken.append(("quota", key.name)),
             now=lambda: self.now,
             clock=self._clock,
             sleep=self._sleep,
@@ -54,7 +55,7 @@ class Desk:
     def refresh(self) -> None:
         """The watch catches up with the cluster."""
         for (plural, *_), manifest in list(self.api.objects.items()):
-            if plural in (names.AGENT_RUNS, names.MODEL_ROUTES, names.MODEL_PROVIDERS):
+            if plural in (names.AGENT_RUNS, names.MODEL_ROUTES, names.MODEL_PROVIDERS, names.TENANT_QUOTAS):
                 self.world.store_of(plural).put(manifest)
 
     def restart(self) -> "Desk":

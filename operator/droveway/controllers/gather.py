@@ -1,6 +1,6 @@
 """Reads a run's world once, and freezes it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -8,7 +8,7 @@ from typing import Protocol
 
 from droveway.agents import dialect_towards, launch, speaks
 from droveway.api import names
-from droveway.api.enums import Access, Dialect, Reason
+from droveway.api.enums import Access, Dialect, QuotaWindow, Reason
 from droveway.api.errors import UserMustAct
 from droveway.api.v1alpha1 import Agent, AgentRun, Candidate, ModelProvider, ModelRoute
 from droveway.cluster.objects import Key
@@ -22,6 +22,8 @@ from droveway.core.provider import leaks_login, redirects_login
 from droveway.core.ranking import CandidateView
 from droveway.core.routing import NO_FREE_SLOT
 from droveway.core.snapshot import Problem, Snapshot
+from droveway.core.spend import Spend
+from droveway.core.tenant import Blocked, blocked
 
 
 class Ledger(Protocol):
@@ -32,6 +34,9 @@ class Ledger(Protocol):
 
     def facts(self, route: Key, run_uid: str) -> RunFacts:
         """What events have told about a run."""
+
+    def spent(self, namespace: str, now: datetime) -> Mapping[QuotaWindow, Spend]:
+        """What the namespace has used in the windows of quotas."""
 
     def note_final(self, route: Key, record: Record) -> None:
         """Takes the final record of a sidecar from its termination message, unless it was delivered before."""
@@ -71,7 +76,15 @@ class Gatherer:
         if not pods:
             views = [await self._fitted(run, view, c) for view, c in zip(views, route.spec.candidates, strict=True)]
             problem = await self._problem(run)
-        return Snapshot(run, pods, route, tuple(views), problem, facts, written_at, self.listening_since)
+        since, block = self.listening_since, None if pods else self._blocked(namespace, now)
+        return Snapshot(run, pods, route, tuple(views), problem, facts, written_at, since, block)
+
+    def _blocked(self, namespace: str, now: datetime) -> Blocked | None:
+        """The quota of the namespace that is used up for longest."""
+        quotas = self.world.quotas_of(namespace)
+        spent = self.ledger.spent(namespace, now) if quotas else {}
+        found = [block for quota in quotas if (block := blocked(quota, spent, now))]
+        return max(found, key=lambda block: block.until, default=None)
 
     def role(self, run: AgentRun, candidate: str) -> Role:
         """Who plays in an attempt on a candidate.

@@ -3,13 +3,14 @@
 Set whenever a status is judged, also when nothing of it has to be written: so they are there right after a restart.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from prometheus_client import Gauge
 
 from droveway.api.enums import CircuitName
 from droveway.api.v1alpha1 import ModelProviderStatus, ModelRoute, ModelRouteStatus
 from droveway.cluster.objects import Key
+from droveway.core.tenant import Share
 
 _VALUES = {CircuitName.CLOSED: 0, CircuitName.OPEN: 1, CircuitName.HALF_OPEN: 2}
 _BAD_TO_WORSE = (CircuitName.CLOSED, CircuitName.HALF_OPEN, CircuitName.OPEN)
@@ -61,6 +62,20 @@ _LIMITED_UNTIL = _Rows(
         ["tenant", "provider", "kind"],
     )
 )
+
+
+_TENANT_USED = _Rows(
+    Gauge(
+        "droveway_tenant_quota_used_ratio",
+        "Used share of a limit of a TenantQuota; above 1 is overdrawn.",
+        ["tenant", "quota", "window", "unit"],
+    )
+)
+
+
+def show_shares(key: Key, shares: Iterable[Share]) -> None:
+    """Shows how much of a TenantQuota is used; of one that is gone nothing is."""
+    _TENANT_USED.show(key, {(s.window.value, s.unit.name.lower()): s.used / s.most if s.most else 1.0 for s in shares})
 
 
 def show_circuits(key: Key, route: ModelRoute, status: ModelRouteStatus) -> None:

@@ -28,7 +28,7 @@ def build_registry(world: World, access: Access) -> kopf.OperatorRegistry:
             expiration=datetime.now(UTC) + timedelta(minutes=_LOGIN_MINUTES),
         )
 
-    for plural in (names.MODEL_PROVIDERS, names.MODEL_ROUTES, names.AGENTS, names.AGENT_RUNS):
+    for plural in (names.MODEL_PROVIDERS, names.MODEL_ROUTES, names.TENANT_QUOTAS, names.AGENTS, names.AGENT_RUNS):
         _watch(registry, world, plural)
     return registry
 

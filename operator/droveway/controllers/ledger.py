@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from droveway.api import names
+from droveway.api.enums import QuotaWindow
 from droveway.api.v1alpha1 import AgentRun, ModelProvider, ModelRoute
 from droveway.cluster.client import Cluster, Conflict
 from droveway.cluster.objects import CONFIG_MAPS, MODEL_ROUTES, Key
@@ -23,7 +24,9 @@ from droveway.core.ledger import RouteLedger
 from droveway.core.ranking import CandidateView
 from droveway.core.route import candidate_views
 from droveway.core.sources import sidecar_source
+from droveway.core.spend import Spend, SpendBook, together
 from droveway.core.telemetrymap import SELECTOR, belongs_to, route_of
+from droveway.core.tenant import spends_of
 
 
 class Ledgers:
@@ -37,16 +40,19 @@ class Ledgers:
         wake_run: Wake,
         wake_route: Wake,
         wake_provider: Wake,
+        wake_quota: Wake,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._cluster, self._world = cluster, world
         self._wake_run, self._wake_route, self._wake_provider = wake_run, wake_route, wake_provider
+        self._wake_quota = wake_quota
         self._now = now
         self._shelf = Shelf(cluster, world, self.accounts, now=now, clock=clock, sleep=sleep)
         self._books: dict[Key, Book] = {}
         self._accounts: dict[str, Accounts] = {}
+        self._gone: dict[str, SpendBook] = {}
 
     async def load(self) -> None:
         """Goes on from what is written: ConfigMaps, and the statuses of routes and providers."""
@@ -57,6 +63,7 @@ class Ledgers:
                 if (book := self._book(key)) and belongs_to(manifest, book.uid):
                     self.accounts(namespace).restore(await self._shelf.take_over(book, manifest))
                     book.numbers = book.ledger.sources.numbers()
+        self._remember_gone()
 
     async def submit(self, batch: Batch) -> int:
         """Takes a batch and waits until it is written.
@@ -154,9 +161,24 @@ class Ledgers:
                     accounts.know(provider)
         return accounts
 
+    def spent(self, namespace: str, now: datetime) -> dict[QuotaWindow, Spend]:
+        """What a namespace has used in the windows of this moment; by routes that are gone, too."""
+        books = [book.ledger.spend for key, book in self._books.items() if key.namespace == namespace]
+        return together([*books, self._gone.get(namespace, SpendBook())], now)
+
     def drop(self, route: Key) -> None:
         """The route is gone; the garbage collector takes its ConfigMap."""
-        self._books.pop(route, None)
+        if book := self._books.pop(route, None):
+            self._gone.setdefault(route.namespace, SpendBook()).take(book.ledger.spend.windows)
+
+    def _remember_gone(self) -> None:
+        """After a restart only the quotas' statuses know what routes had used that are gone by now."""
+        now = self._now()
+        for key, quota in self._world.quotas.items():
+            here = self.spent(key.namespace, now)
+            told = spends_of(quota.status)
+            rest = {w: told[w].beyond(spend) for w, spend in here.items() if w in told and told[w].start == spend.start}
+            self._gone.setdefault(key.namespace, SpendBook()).take(rest)
 
     def _book(self, key: Key) -> Book | None:
         route = self._world.routes.get(key)
@@ -168,6 +190,8 @@ class Ledgers:
         if book and book.uid == route.metadata.uid:
             book.ledger.configure(route.spec, access, self._now())
             return book
+        if book:
+            self.drop(key)
         book = self._books[key] = Book(key, route.metadata.uid, RouteLedger(route.spec, access, self._now()))
         for candidate in route.status.candidates:
             book.ledger.breakers.restore(candidate.name, candidate.circuit)
@@ -201,6 +225,8 @@ class Ledgers:
         for provider in standing:
             self._wake_provider(Key(key.namespace, provider))
         self._wake_route(key)
+        for quota in self._world.quotas_of(key.namespace):
+            self._wake_quota(Key(key.namespace, quota.metadata.name))
         for run in changes.runs:
             self._wake_run(Key(key.namespace, run))
 

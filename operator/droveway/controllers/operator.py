@@ -22,6 +22,7 @@ from droveway.controllers.ingest import build_app
 from droveway.controllers.ledger import Ledgers
 from droveway.controllers.providers import ProviderController
 from droveway.controllers.queue import KeyedQueue
+from droveway.controllers.quotas import QuotaController
 from droveway.controllers.resync import Resync
 from droveway.controllers.routes import RouteController
 from droveway.controllers.runs import RunController
@@ -86,7 +87,12 @@ class Operator:
         keys, sources = NamespaceKeys(cluster, masters), Sources(cluster)
         pods = PodSettings(settings.image, settings.operator_url, settings.gateway_url, settings.image_pull_policy)
         self.ledgers = Ledgers(
-            cluster, self.world, wake_run=self._wake_run, wake_route=self._wake_route, wake_provider=self._wake_provider
+            cluster,
+            self.world,
+            wake_run=self._wake_run,
+            wake_route=self._wake_route,
+            wake_provider=self._wake_provider,
+            wake_quota=self._wake_quota,
         )
         self._gatherer = Gatherer(self.world, sources, self.ledgers, pods, settings.allow_direct_base_url)
         self.spans = start_tracing("droveway-operator", enabled=settings.otel_enabled)
@@ -99,6 +105,8 @@ class Operator:
         runs.give_way = self._runs.give_way
         self._routes = KeyedQueue("ModelRoute", routes.reconcile, 4)
         self._providers = KeyedQueue("ModelProvider", providers.reconcile, 4)
+        self._quotas = KeyedQueue("TenantQuota", QuotaController(cluster, self.world, self.ledgers).reconcile, 2)
+        self.world.wake_quota = self._wake_quota
         self.world.wake_run, self.world.wake_route, self.world.wake_provider = (
             self._wake_run,
             self._wake_route,
@@ -131,7 +139,7 @@ class Operator:
             await listed.wait()
             await self.ledgers.load()
             self._gatherer.listening_since = datetime.now(UTC)
-            for queue in (self._providers, self._routes, self._runs):
+            for queue in (self._providers, self._routes, self._quotas, self._runs):
                 group.create_task(queue.run())
             group.create_task(self._resync.run())
             self._ready.set()
@@ -185,6 +193,9 @@ class Operator:
 
     def _wake_route(self, key: Key) -> None:
         self._routes.wake(key)
+
+    def _wake_quota(self, key: Key) -> None:
+        self._quotas.wake(key)
 
     def _wake_provider(self, key: Key) -> None:
         self._providers.wake(key)

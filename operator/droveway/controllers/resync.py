@@ -11,6 +11,7 @@ from droveway.cluster.objects import (
     AGENTS,
     MODEL_PROVIDERS,
     MODEL_ROUTES,
+    TENANT_QUOTAS,
     Key,
     ResourceType,
     key_of,
@@ -21,7 +22,7 @@ from droveway.controllers.world import World
 
 log = logging.getLogger(__name__)
 
-_KINDS = (MODEL_PROVIDERS, MODEL_ROUTES, AGENTS, AGENT_RUNS)
+_KINDS = (MODEL_PROVIDERS, MODEL_ROUTES, TENANT_QUOTAS, AGENTS, AGENT_RUNS)
 _PAUSE_SECONDS = 2.0
 _GRACE_SECONDS = 5.0  # what is newer than the list may just be on its way through the watch
 

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from droveway.api import names
-from droveway.api.v1alpha1 import Agent, AgentRun, ModelProvider, ModelRoute
+from droveway.api.v1alpha1 import Agent, AgentRun, ModelProvider, ModelRoute, TenantQuota
 from droveway.cluster.client import Cluster
 from droveway.cluster.informer import Informer
 from droveway.cluster.objects import PODS, Key, Store, key_of
@@ -47,6 +47,7 @@ class World:
         self.agents: Store[Agent] = Store(Agent.model_validate)
         self.providers: Store[ModelProvider] = Store(ModelProvider.model_validate)
         self.routes: Store[ModelRoute] = Store(ModelRoute.model_validate)
+        self.quotas: Store[TenantQuota] = Store(TenantQuota.model_validate)
         self.pods: Informer[PodView] = Informer(
             cluster,
             PODS,
@@ -62,6 +63,7 @@ class World:
         self.wake_run: Wake = lambda _: None
         self.wake_route: Wake = lambda _: None
         self.wake_provider: Wake = lambda _: None
+        self.wake_quota: Wake = lambda _: None
 
     def store_of(self, plural: str) -> Store[Any]:
         """The cache of one of our kinds."""
@@ -85,6 +87,10 @@ class World:
             yield
         finally:
             self._starting[provider] -= 1
+
+    def quotas_of(self, namespace: str) -> list[TenantQuota]:
+        """The quotas of a namespace."""
+        return [quota for key, quota in self.quotas.items() if key.namespace == namespace]
 
     def wake_waiting(self, namespace: str) -> None:
         """Something changed that runs may be waiting for; the most important goes first."""
@@ -111,6 +117,8 @@ class World:
             return
         if plural == names.MODEL_ROUTES:
             self.wake_route(key)
+        elif plural == names.TENANT_QUOTAS:
+            self.wake_quota(key)
         elif plural == names.MODEL_PROVIDERS:
             self.wake_provider(key)
             self._wake_routes_of(key)
@@ -165,4 +173,5 @@ _STORES = {
     names.AGENTS: "agents",
     names.MODEL_PROVIDERS: "providers",
     names.MODEL_ROUTES: "routes",
+    names.TENANT_QUOTAS: "quotas",
 }

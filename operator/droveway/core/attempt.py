@@ -120,6 +120,8 @@ def _reason_to_end(draft: Draft, attempt: Attempt, pod: PodView, facts: AttemptF
         )
     if spent := overrun(spec.budget, draft.status.usage):
         return Ending(EndClass.BUDGET_EXCEEDED, spent)
+    if facts.exhausted and facts.exhausted.kind is EndClass.BUDGET_EXCEEDED:  # the gateway has counted further
+        return Ending(EndClass.BUDGET_EXCEEDED, facts.exhausted.reason)
     if (
         (limit := facts.exhausted or facts.reported)
         and limit.is_limit

@@ -20,6 +20,7 @@ from droveway.core.events import Batch, Record, RecordKind
 from droveway.core.facts import RunFacts
 from droveway.core.redaction import one_line
 from droveway.core.sources import Sources, sidecar_source
+from droveway.core.spend import SpendBook
 from droveway.core.tally import AttemptTally, ModelTally, RunTally, use_of
 from droveway.core.telemetry import TelemetryStore, TelemetrySummary
 from droveway.core.trial import Trial
@@ -43,6 +44,7 @@ class RouteLedger:
     def __init__(self, spec: ModelRouteSpec, access: Mapping[str, Access], now: datetime) -> None:
         self.breakers = Breakers()
         self.sources = Sources()
+        self.spend = SpendBook()
         self.reset_token = self.reset_by = ""
         self._spec: ModelRouteSpec | None = None
         self._window = timedelta(seconds=spec.telemetry.window_seconds)
@@ -172,8 +174,10 @@ class RouteLedger:
         if record.success or (verdict and not (by_sidecar and tally and _repeats(tally, record, verdict))):
             who = "sidecar" if by_sidecar else "gateway"
             changes.signals.append(Signal(record.provider, record.model, verdict, at, started, who))
+        use = use_of(record)
+        self.spend.add(use, at)
         if by_sidecar:
-            self._add_direct(record, use_of(record), changes)
+            self._add_direct(record, use, changes)
         if tally is None:
             return
         tally.count(record, by_agent=by_sidecar)
@@ -236,7 +240,9 @@ class RouteLedger:
             attempt.message = record.error or ""
             tally.result = record.result or tally.result
             if direct:
-                self._add_direct(record, tally.settle(record), changes)
+                rest = tally.settle(record)
+                self.spend.add(rest, at)
+                self._add_direct(record, rest, changes)
             elif record.completions:
                 attempt.told = record.tokens.total
 
@@ -261,6 +267,7 @@ class RouteLedger:
                     "reset_token": self.reset_token,
                     "refusals": self._refusals,
                     "breakers": self.breakers.snapshot(),
+                    "spend": self.spend.to_data(),
                     "canary": self.canary.to_data(),
                     "mirror": self.mirror.to_data(),
                 }
@@ -279,6 +286,7 @@ class RouteLedger:
             sources = Sources.from_data(orjson.loads(data[SOURCES_KEY]))
             route = orjson.loads(data[ROUTE_KEY])
             token, refusals = str(route["reset_token"]), dict(route["refusals"])
+            spend = SpendBook.from_data(route.get("spend") or {})
             for tally in runs.values():
                 tally.facts()  # what can be told is whole
             canary, mirror = (
@@ -292,6 +300,7 @@ class RouteLedger:
         self.canary = canary if canary.of == self.canary.of else self.canary
         self.mirror = mirror if mirror.of == self.mirror.of else self.mirror
         self.sources, self._runs, self.reset_token, self._refusals = sources, runs, token, refusals
+        self.spend = spend
 
 
 def _store(window: timedelta) -> TelemetryStore:

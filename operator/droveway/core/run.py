@@ -19,6 +19,7 @@ from droveway.core.ranking import CandidateView, Preference
 from droveway.core.routing import CIRCUIT_OPEN, NO_FREE_SLOT, Choice, choose
 from droveway.core.runhealth import show_health
 from droveway.core.snapshot import NewAttempt, Plan, Problem, Snapshot
+from droveway.core.tenant import Blocked
 from droveway.core.trace import run_trace
 
 _USAGE_FLOOR = timedelta(seconds=10)
@@ -126,7 +127,19 @@ def _next_step(draft: Draft) -> Plan:
         draft.update(next_eligible_time=ready)
         draft.condition(ConditionType.RUNNING, "False", Reason.BACKING_OFF)
         return draft.plan(wake_at=min(filter(None, (ready, draft.deadline()))))
+    if (blocked := draft.seen.blocked) and blocked.until > draft.now:
+        return _beyond_quota(draft, blocked)
     return _route(draft)
+
+
+def _beyond_quota(draft: Draft, blocked: Blocked) -> Plan:
+    """The namespace has used up a quota; a pod of it could ask nobody."""
+    says = f"until {blocked.until:%Y-%m-%dT%H:%M:%SZ}; {blocked.message}"
+    draft.update(next_eligible_time=blocked.until)
+    draft.condition(ConditionType.ROUTED, "False", Reason.QUOTA_EXCEEDED, blocked.message)
+    draft.condition(ConditionType.RUNNING, "False", Reason.PENDING)
+    _say_between(draft, Reason.QUOTA_EXCEEDED, says)
+    return draft.plan(wake_at=min(filter(None, (blocked.until, draft.deadline()))), waiting=True)
 
 
 def _diverted(draft: Draft) -> bool:

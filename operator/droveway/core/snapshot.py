@@ -8,6 +8,7 @@ from droveway.core.facts import RunFacts
 from droveway.core.notes import Note
 from droveway.core.podview import PodView
 from droveway.core.ranking import CandidateView
+from droveway.core.tenant import Blocked
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Snapshot:
         problem: no attempt can be made at all.
         written_at: when we last wrote its status; usage alone is written at most every ten seconds.
         listening_since: since when events are taken; what was told before has to be told again.
+        blocked: a quota of its namespace is used up.
     """
 
     run: AgentRun
@@ -38,6 +40,7 @@ class Snapshot:
     facts: RunFacts = field(default_factory=RunFacts)
     written_at: datetime | None = None
     listening_since: datetime | None = None
+    blocked: Blocked | None = None
 
 
 @dataclass(frozen=True, slots=True)

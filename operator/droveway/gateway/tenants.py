@@ -152,7 +152,10 @@ class Tenant:
         if seen.admitted:
             self.book.reserve(wish.request, wish.estimate, now)
             return tuple(v for v in violations(seen.view, wish.estimate, wish.rules, now) if not v.enforced)
-        return violations(seen.view, wish.estimate, wish.rules, now)
+        against = violations(seen.view, wish.estimate, wish.rules, now)
+        if not enforced(against):
+            raise Away  # the script and we disagree, which is a bug: nobody is let through without a reservation
+        return against
 
     async def _settle_together(self, shared: SharedQuota, request: str, spent: Amount) -> None:
         try:

@@ -10,6 +10,7 @@ from droveway.api.v1alpha1 import Usage
 from droveway.core.facts import AttemptFacts
 from droveway.core.notes import Note
 from droveway.core.run import decide
+from droveway.core.verdict import Verdict
 from helpers.build import NOON, RunBuilder, a_run, after, ended, final, limit
 from helpers.plans import said
 
@@ -110,6 +111,14 @@ def test_an_image_that_cannot_be_pulled_has_a_minute() -> None:
             "used 9 of 9 tokens",
             True,
             id="budget",
+        ),
+        pytest.param(
+            a_run().told(1, exhausted=Verdict(EndClass.BUDGET_EXCEEDED, reason="used 9 of 9 tokens")),
+            1,
+            "BudgetExceeded",
+            "used 9 of 9 tokens",
+            True,
+            id="a budget that is spent, as the gateway has counted",
         ),
         pytest.param(a_run().told(1, exhausted=SPENT), 1, "SubscriptionLimit", SPENT.reason, True, id="a limit"),
         pytest.param(

@@ -14,6 +14,7 @@ from droveway.core.finish import expires_at
 from droveway.core.ranking import CandidateView
 from droveway.core.run import decide, pod_name, refused
 from droveway.core.snapshot import Plan, Problem
+from droveway.core.tenant import Blocked
 from helpers.build import NOON, RunBuilder, a_run, after, candidate, ended, final, limit
 
 
@@ -468,6 +469,22 @@ def test_a_missing_route_is_named_and_the_run_goes_on_once_it_is_there() -> None
     assert (accepted.status, accepted.reason, accepted.message) == ("False", "RouteNotFound", "create it")
     assert blocked.wake_at == after(5)
     assert decide(a_run().known(blocked.status).build(), after(5)).create
+
+
+def test_a_run_of_a_namespace_beyond_its_quota_waits_for_the_quota_to_begin_anew() -> None:
+    spent = Blocked(after(3600), "TenantQuota team: 5 of 5 tokens of this day are used")
+    waits = decide(replace(a_run().build(), blocked=spent), NOON)
+    summary = find(waits.status.conditions, ConditionType.SUCCEEDED)
+
+    assert waits.create is None
+    assert summary
+    assert (summary.status, summary.reason) == ("Unknown", "QuotaExceeded")
+    assert summary.message == "until 2026-11-21T13:00:00Z; TenantQuota team: 5 of 5 tokens of this day are used"
+    assert waits.status.next_eligible_time == waits.wake_at == after(3600)
+    assert waits.waiting
+    later = replace(a_run().known(waits.status).build(), blocked=spent)
+    assert decide(later, after(3600)).create
+    assert decide(replace(later, blocked=None), after(5)).create
 
 
 def test_a_candidate_that_nobody_can_use_says_what_to_do() -> None:
