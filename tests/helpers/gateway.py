@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 import uvicorn
 import yaml
+from jsonschema import Draft202012Validator
 
 from droveway import mockllm
 from droveway.core.events import Record, RecordKind, batch_from_dict
@@ -26,6 +27,7 @@ from droveway.gateway.settings import GatewaySettings
 
 MASTER = b"a-master-key-for-tests-only"
 RUN = "default/run"
+EXPLAIN = Path(__file__).parents[2] / "docs/schemas/explain.schema.json"
 
 PATHS = {
     "Anthropic": "/v1/messages?beta=true",
@@ -101,9 +103,11 @@ class Running:
         return {"x-api-key": self.key, "content-type": "application/json", "anthropic-beta": "a-2025,b-2026"}
 
     async def explained(self) -> Any:
-        """What the route `main` would do now."""
+        """What the route `main` would do now, in the shape that is promised."""
         async with self.agent.get(f"{self.url}/v1/routes/main:explain", headers=self.headers()) as answer:
-            return await answer.json()
+            told = await answer.json()
+        Draft202012Validator(json.loads(EXPLAIN.read_text())).validate(told)
+        return told
 
     def request(self, dialect: str = "Anthropic", *, stream: bool = False, **body: Any) -> Any:
         verb = "streamGenerateContent?alt=sse" if stream else "generateContent"

@@ -61,8 +61,16 @@ async def test_a_run_can_ask_what_its_route_would_do_now_and_why(tmp_path: Path)
         ) as gateway,
     ):
         await gateway.ask()
-        async with gateway.agent.get(f"{gateway.url}/v1/routes/main:explain", headers=gateway.headers()) as answer:
-            told = await answer.json()
+        told = await gateway.explained()
+        spent, full, free = told["candidates"]
+        assert (spent["limit"]["kind"], spent["skipped"]["reason"]) == ("SubscriptionLimit", "SubscriptionLimit")
+        assert spent["limit"]["until"] == spent["skipped"]["until"]
+        assert (full["draining"], full["skipped"], full["limit"]) == (True, None, None)
+        assert [(w["window"], w["usedPercent"]) for w in full["quota"]] == [("5h", 95)]
+        assert full["quota"][0]["spentAt"] < full["quota"][0]["resetsAt"]
+        assert (free["draining"], free["quota"], free["ramp"], free["sharePercent"]) == (False, [], None, 100)
+        assert free["slots"] == {"inFlight": 0, "waiting": 0, "limit": 32}
+        assert told["mirror"] is None
         assert list(told["dialects"]) == ["Anthropic", "OpenAIChat"]
         mine = told["dialects"]["Anthropic"]
         assert (mine["chosen"], [r["candidate"] for r in mine["ranking"]]) == ("c", ["c", "b"])
