@@ -105,25 +105,39 @@ def gateway(slowed_by: float = 0.0) -> Starter:
 
     @contextmanager
     def start(folder: Path, provider_port: int) -> Iterator[Contender]:
-        config, master = folder / "config", folder / "master"
+        config = folder / "config"
         config.mkdir(exist_ok=True)
-        master.write_bytes(MASTER)
         (config / "all.yaml").write_text(yaml.safe_dump_all(manifests(f"http://127.0.0.1:{provider_port}")))
-        env = os.environ | {"DROVEWAY_CONFIG_DIR": str(config), "DROVEWAY_MASTER_KEY_FILE": str(master),
-                            "DROVEWAY_HOST": "127.0.0.1", "DROVEWAY_PORT": "0",
-                            "DROVEWAY_OPERATOR_URL": f"http://127.0.0.1:{provider_port}"}  # fmt: skip
-        log = folder / "gateway.log"
-        command = [sys.executable, "-c", (SLOWED.format(seconds=slowed_by) if slowed_by else "") + START]
         began = time.perf_counter()
-        with log.open("w") as sink, _ended(subprocess.Popen(command, env=env, stderr=sink)) as process:
-            while (port := listening_port(log)) is None:
-                assert process.poll() is None, log.read_text()
-                time.sleep(0.005)
+        with gateway_process(folder, provider_port, SLOWED.format(seconds=slowed_by) if slowed_by else "") as process:
+            port = port_of(process, folder)
             yield Contender(
                 process.pid, Target(port, print_key(config, MASTER, "default/run")), time.perf_counter() - began
             )
 
     return start
+
+
+def gateway_process(
+    folder: Path, operator_port: int, before: str = ""
+) -> AbstractContextManager[subprocess.Popen[Any]]:
+    """Our gateway on the manifests in `folder/config`; it logs to `folder/gateway.log`. `before`: code that it runs first."""
+    master, log = folder / "master", folder / "gateway.log"
+    master.write_bytes(MASTER)
+    env = os.environ | {"DROVEWAY_CONFIG_DIR": str(folder / "config"), "DROVEWAY_MASTER_KEY_FILE": str(master),
+                        "DROVEWAY_HOST": "127.0.0.1", "DROVEWAY_PORT": "0",
+                        "DROVEWAY_OPERATOR_URL": f"http://127.0.0.1:{operator_port}"}  # fmt: skip
+    with log.open("w") as sink:
+        return ended(subprocess.Popen([sys.executable, "-c", before + START], env=env, stderr=sink))
+
+
+def port_of(process: subprocess.Popen[Any], folder: Path) -> int:
+    """Where a gateway listens, as soon as it does."""
+    log = folder / "gateway.log"
+    while (port := listening_port(log)) is None:
+        assert process.poll() is None, log.read_text()
+        time.sleep(0.005)
+    return port
 
 
 def litellm(python: Path) -> Starter:
@@ -144,7 +158,7 @@ def litellm(python: Path) -> Starter:
         began = time.perf_counter()
         with (folder / "litellm.log").open("w") as sink:
             process = subprocess.Popen(command, env=env, stdout=sink, stderr=sink, cwd=folder)
-        with _ended(process):
+        with ended(process):
             while not answers(port, "/health/liveliness"):
                 assert process.poll() is None, (folder / "litellm.log").read_text()
                 time.sleep(0.05)
@@ -166,7 +180,8 @@ def litellm_python() -> Path:
 
 
 @contextmanager
-def _ended(process: subprocess.Popen[Any]) -> Iterator[subprocess.Popen[Any]]:
+def ended(process: subprocess.Popen[Any]) -> Iterator[subprocess.Popen[Any]]:
+    """A process that is ended with its block."""
     try:
         yield process
     finally:
