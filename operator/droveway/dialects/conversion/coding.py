@@ -37,7 +37,8 @@ class Decoder(ABC):
         told: list[Event] = []
         for block in filter(None, _BLANK_LINE.split(blocks)):
             if event := event_json(block):
-                told += self._read({"type": event_kind(block, event), **event})
+                found = self._read({"type": event_kind(block, event), **event})
+                told += [*self._start("", ""), *found] if found else []  # some never say that they begin
         return told
 
     def finish(self) -> list[Event]:
