@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from droveway.api.enums import EndClass
 from droveway.dialects import SPECS, Request
+from droveway.dialects.bodies import parse_any
 from droveway.dialects.conversion import DIALECTS
 from droveway.dialects.conversion.coding import Translator
 from droveway.dialects.conversion.model import Frame
@@ -50,8 +51,8 @@ def spoilt(stream: bytes, data: st.DataObject) -> bytes:
         place = data.draw(st.integers(0, len(events) - 1))
         head, mark, text = events[place].partition(b"data: ")
         match data.draw(st.sampled_from(["change", "change", "drop", "double", "move", "cut"])):
-            case "change" if mark and text.startswith(b"{"):
-                events[place] = head + mark + json.dumps(changed(json.loads(text), data)).encode()
+            case "change" if isinstance(parsed := parse_any(text), dict):
+                events[place] = head + mark + json.dumps(changed(parsed, data)).encode()
             case "drop":
                 events[place] = b""
             case "double":
