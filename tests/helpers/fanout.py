@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -94,7 +95,7 @@ class Team:
         return self.speakers[name]
 
     def post(self, body: Any, **headers: str) -> Any:
-        data = body if isinstance(body, bytes) else json.dumps(body)
+        data = io.BytesIO(json.dumps(body).encode())  # aiohttp warns of long bodies that are not in a file
         return self.running.agent.post(
             self.running.url + "/fanout", data=data, headers={"x-api-key": self.running.key, **headers}
         )
@@ -125,11 +126,11 @@ def calls(*names: str, **more: Any) -> list[dict[str, Any]]:
 
 
 @asynccontextmanager
-async def team(folder: Path, limit: int = 32, **words: str) -> AsyncIterator[Team]:
-    """A gateway in front of speakers that say these words."""
+async def team(folder: Path, *more: dict[str, Any], limit: int = 32, **words: str) -> AsyncIterator[Team]:
+    """A gateway in front of speakers that say these words; `more`: manifests."""
     speakers = {name: Speaker([word + " " for word in said.split()]) for name, said in words.items()}
     async with AsyncExitStack() as stack:
         urls = {name: await stack.enter_async_context(s.scripted.up()) for name, s in speakers.items()}
         manifests = [provider(name, url, "OpenAIChat", maxInFlight=limit) for name, url in urls.items()]
-        running = await stack.enter_async_context(serving(folder, *manifests, route(*words)))
+        running = await stack.enter_async_context(serving(folder, *manifests, route(*words), *more))
         yield Team(running, speakers)

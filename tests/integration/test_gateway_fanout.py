@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from helpers.fanout import QUESTION, Team, calls, team
-from helpers.gateway import until
+from helpers.gateway import route, until
 
 pytestmark = pytest.mark.integration
 
@@ -131,6 +131,45 @@ async def test_calls_share_the_slots_of_their_provider(tmp_path: Path) -> None:
         found = await t.ask(calls=[{"candidate": "a"} for _ in range(8)])
         assert [r["status"] for r in found["results"]] == ["ok"] * 8
         assert t["a"].most == 2
+
+
+async def test_a_call_that_finds_no_candidate_does_not_say_that_its_run_finds_none(tmp_path: Path) -> None:
+    async with team(tmp_path, a="one", b="two") as t:
+        t["b"].status, t["b"].error = (
+            429,
+            {"code": "usage_limit_reached", "resets_in_seconds": 900},
+        )
+        found = await t.ask(calls=calls("a", "b"))
+        assert found["results"][1]["error"]["code"] == "SubscriptionLimit"
+        await t.running.operator.heard(2)
+        assert [r.aside for r in t.running.operator.completions()] == [True, True]
+        assert (await t.running.ask("OpenAIChat")).status == 200
+        await t.running.operator.heard(3)
+        assert not t.running.operator.exhausted()
+        again = await t.ask(calls=calls("b"))
+        assert again["results"][0]["error"]["code"] == "SubscriptionLimit"
+        assert len(t["b"].seen) == 1, "a limit is not hit twice"
+
+
+async def test_a_call_takes_another_route_and_its_cache(tmp_path: Path) -> None:
+    cached = {**route("b", cache={"mode": "Always"}), "metadata": {"name": "other"}}
+    async with team(tmp_path, cached, a="one", b="two") as t:
+        for kept in (False, True):
+            found = await t.ask(calls=[{"route": "other"}, {}])
+            assert [(r["candidate"], r["text"]) for r in found["results"]] == [("b", "two "), ("a", "one ")]
+            assert bool(found["trace"][0].get("attempts")) is not kept
+        assert (len(t["a"].seen), len(t["b"].seen)) == (2, 1)
+
+
+async def test_a_gateway_that_stops_ends_its_calls_and_says_so(tmp_path: Path) -> None:
+    async with team(tmp_path, a="one", hangs="never") as t:
+        t["hangs"].go.clear()
+        asking = asyncio.create_task(t.ask(calls=calls("a", "hangs")))
+        await until(lambda: t["hangs"].open and t.running.metric("requests_total", outcome="Succeeded"))
+        t.running.gateway.stop()
+        found = await asking
+        assert [r["status"] for r in found["results"]] == ["ok", "error"]
+        assert "restarting" in found["results"][1]["error"]["message"]
 
 
 # ---------------------------------------------------------------------------------------------------------------- events
@@ -279,6 +318,15 @@ async def test_what_is_wrong_is_said(tmp_path: Path, change: dict[str, Any], sai
             error = (await answer.json())["error"]
         assert error["type"] == "invalid_request_error"
         assert said in error["message"]
+        assert not t["a"].seen
+
+
+async def test_all_calls_together_are_bounded(tmp_path: Path) -> None:
+    async with team(tmp_path, a="one") as t:
+        long = [{"role": "user", "content": "x" * 3 * 2**20}]
+        async with t.post({"messages": long, "calls": [{}] * 12}) as answer:
+            assert answer.status == 413
+            assert "12 calls of" in (await answer.json())["error"]["message"]
         assert not t["a"].seen
 
 

@@ -43,6 +43,7 @@ class Record:
         verdict: why it failed, or what limit was seen.
         id: identity of the completion (R-T4).
         utilization: how full the account's quota windows are, where that is news.
+        aside: gateway: one call of a fan-out. It counts like any, but was told whom to ask: it does not say who serves the run.
         stalled: sidecar: the agent has printed nothing for the stall timeout.
         final: sidecar: the agent has ended; `exit_code`, `end_class`, `result` are set.
     """
@@ -73,6 +74,7 @@ class Record:
     completions: int = 0
     utilization: tuple[Reading, ...] = ()
     cost_source: CostSource | None = None
+    aside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,7 @@ def record_to_dict(record: Record) -> dict[str, Any]:
         "exit_code",
         "result",
         "completions",
+        "aside",
     ):
         if (value := getattr(record, name)) is not None and value is not False and value != "":  # 0 is a value
             out[name] = value
@@ -166,6 +169,7 @@ def record_from_dict(data: dict[str, Any]) -> Record:
                 "exit_code",
                 "result",
                 "completions",
+                "aside",
             )
             if name in data
         }

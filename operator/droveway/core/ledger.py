@@ -183,7 +183,7 @@ class RouteLedger:
         tally.count(record, by_agent=by_sidecar)
         if by_sidecar:
             tally.session_id = record.session_id or tally.session_id
-        else:
+        elif not record.aside:
             self._follow(tally, tally.attempt(record.attempt), record, at)
 
     def _watch(self, record: Record, at: datetime, changes: Changes) -> None:

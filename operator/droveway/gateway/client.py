@@ -53,6 +53,7 @@ class Asked:
         trace: what it is a part of: the caller's span, else the attempt of the run.
         deadline: when it ends, answered or not; whoever waits for something waits no longer.
         cache: on which terms the cache may answer; None: it may not.
+        aside: one call of a fan-out; that it finds no candidate does not mean that its run finds none.
     """
 
     id: str
@@ -66,6 +67,7 @@ class Asked:
     trace: Trace
     deadline: Deadline = NEVER
     cache: Terms | None = None
+    aside: bool = False
 
     @property
     def drawn_by(self) -> str:

@@ -158,6 +158,7 @@ class Ledger:
                 id=f"{asked.id}-{call.number}",
                 verdict=None if verdict.is_success else verdict,
                 utilization=tuple(call.utilization),
+                aside=asked.aside,
             ),
             PricedModel(provider.base_url, provider.dialect, candidate.model),
         )
@@ -169,6 +170,8 @@ class Ledger:
 
     def exhausted(self, asked: Asked, verdict: Verdict) -> None:
         """No candidate was left for a request."""
+        if asked.aside:
+            return
         run = asked.caller.run
         self._reporter.tell(
             asked.route.key,

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
 from droveway.api.fanout import Call, FanoutRequest, Message, Mode, Synthesis
 from droveway.api.schemas import MODELS, schema
 
-CONTRACT = (Path(__file__).parents[3] / "docs/gateway.md").read_text()
+ROOT = Path(__file__).parents[3]
+CONTRACT = (ROOT / "docs/gateway.md").read_text()
 EXAMPLES = [(name, json.loads(text)) for name, text in re.findall(r"```json ([a-z-]+)\n(.*?)```", CONTRACT, re.DOTALL)]
 
 
@@ -26,6 +28,16 @@ def test_an_example_fits_its_schema_and_its_model(name: str, example: Any) -> No
     Draft202012Validator(schema(name)).validate(example)
     read = MODELS[name].validate_python(example)
     assert MODELS[name].dump_python(read, mode="json", by_alias=True, exclude_unset=True) == example
+
+
+def test_the_example_beside_the_manifests_is_one() -> None:
+    example = json.loads((ROOT / "examples/fanout.json").read_text())
+    Draft202012Validator(schema("fanout-request")).validate(example)
+    routes = {m["metadata"]["name"]: m["spec"] for m in yaml.safe_load_all((ROOT / "examples/routes.yaml").read_text())}
+    candidates = {candidate["name"] for candidate in routes["coding"]["candidates"]}
+    asked = FanoutRequest.model_validate(example)
+    assert {call.candidate for call in asked.calls if call.candidate} <= candidates
+    assert {call.route for call in asked.calls if call.route} <= routes.keys()
 
 
 def test_what_our_client_writes_fits_the_schema() -> None:

@@ -298,6 +298,13 @@ class TestRequests:
         assert len(ledger.facts(UID).reroutes) == 1
         assert ledger.facts(UID).served_by == "a"
 
+    def test_a_call_aside_counts_and_moves_nothing(self) -> None:
+        ledger = a_ledger()
+        tell(ledger, completion(1, 1), failure(2, 2, LIMIT, aside=True), completion(3, 3, aside=True, **B))
+        assert ledger.facts(UID).served_by == "a"
+        assert ledger.facts(UID).reroutes == ()
+        assert ledger.facts(UID).usage.completions == 3
+
     def test_a_new_attempt_on_another_candidate_is_no_reroute_of_requests(self) -> None:
         ledger = a_ledger()
         tell(ledger, completion(1, 1), failure(2, 2, LIMIT), completion(3, 3, attempt=2, **B))

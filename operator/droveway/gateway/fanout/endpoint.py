@@ -117,6 +117,7 @@ class FanoutEndpoint:
 
         Raises:
             BadRequest: the body is no request, or names what does not exist.
+            TooLong: every call has a copy of it, and all of them together are longer than we take.
             NotAllowed: the key opens nothing.
             NotServed: the route is not here, or not yet.
         """
@@ -125,6 +126,8 @@ class FanoutEndpoint:
             request = FanoutRequest.model_validate_json(body)
         except ValidationError as error:
             raise BadRequest(_in_words(error)) from error
+        if len(body) * len(request.calls) > (most := self._intake.max_body_bytes):
+            raise TooLong(f"{len(request.calls)} calls of {len(body)} bytes are longer than {most} bytes together")
         snapshot = self._config.snapshot
         deadline = read_deadline(scope["headers"], origin.began).at
         targets = [*request.calls, *([request.synthesis] if request.synthesis else ())]

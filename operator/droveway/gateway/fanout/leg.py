@@ -84,7 +84,7 @@ class Legs:
         now = time.monotonic()
         asked = self._intake.asked(_CHAT, scope, body, self._intake.origin(self._headers, now), route)
         deadline = Deadline.after(question.deadline - now, now)
-        return replace(asked, deadline=asked.deadline.or_sooner(deadline))
+        return replace(asked, deadline=asked.deadline.or_sooner(deadline), aside=True)
 
 
 class _Captured:
