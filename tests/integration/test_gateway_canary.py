@@ -4,6 +4,7 @@ The gateway is the real one. What it tells is taken by the operator's own ledger
 that this writes goes back to the gateway, as its watch would bring it.
 """
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -12,6 +13,7 @@ from droveway.api import names
 from droveway.cluster.client import Cluster
 from droveway.cluster.objects import Key
 from droveway.controllers.routes import RouteController
+from droveway.core.draw import drawn
 from droveway.core.events import Batch
 from helpers.gateway import MESSAGE, Running, Talk, provider, route, run, scripted, secret, serving
 from helpers.operator import Desk
@@ -124,3 +126,21 @@ async def test_a_run_that_is_placed_stays_on_its_side(tmp_path: Path) -> None:
         ) as gateway,
     ):
         assert await gateway.served(range(60)) == {"a": 60}
+
+
+async def test_a_second_answer_is_not_asked_of_a_canary_that_is_another_s(tmp_path: Path) -> None:
+    async def slow(talk: Talk) -> None:
+        await asyncio.sleep(0.3)
+        await talk.answer(200, MESSAGE)
+
+    strangers = range(
+        next(n for n in range(1000) if not any(drawn(5, "Canary", "b", f"session-{n + i}") for i in range(5))), 1005
+    )[:5]
+    main = route("a", "b", canary=CANARY | {"percent": 5}, hedge={"afterMilliseconds": 50, "maxPercent": 100})
+    async with (
+        scripted(slow) as (a, _),
+        scripted(plain) as (b, asked),
+        serving(tmp_path, provider("a", a), provider("b", b), main) as gateway,
+    ):
+        assert await gateway.served(strangers) == {"a": 5}
+        assert asked.seen == []

@@ -231,7 +231,8 @@ class Standing:
         timed = candidate.timed_at is not None and now - candidate.timed_at <= route.stale_after
         comeback = slowest(
             (
-                self._comebacks.of((route.key, candidate.name)),
+                # until a breaker has closed again, a probe may come of any session
+                self._comebacks.of((route.key, candidate.name)) if breaker.state(now) is CircuitState.CLOSED else None,
                 self._trials.comeback(provider.quota_key, candidate.model, now),
             ),
             now,

@@ -46,7 +46,9 @@ class Walk:
         tried = {*self._refusals, *([beside] if beside else ())}
         if len(tried) >= self._asked.route.timing.retry.max_candidates:
             return None
-        while chosen := self._choose(tried).candidate:
+        while chosen := (choice := self._choose(tried)).candidate:
+            if beside and choice.ranking[0].held_back:
+                return None  # a second answer is a luxury: not from who should get no new work
             if passage := self._passages.to(chosen.dialect, chosen.model):
                 candidate = next(c for c in self._asked.route.candidates if c.name == chosen.name)
                 return Turn(candidate, self._services.standing.provider(candidate), passage)

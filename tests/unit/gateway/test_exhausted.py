@@ -22,6 +22,7 @@ THROTTLED = view("b", limited_until=SOON, limit_kind="RateLimited")
 OPEN = view("c", circuit_allows=False, circuit_until=SOON)
 KEYLESS = view("d", not_ready=("SecretNotFound", "create Secret k"))
 FOREIGN = view("f", unfit=(CANNOT_CONVERT, "web_search cannot be carried"))
+COPIES = view("g", withheld=("Mirror", "it only gets copies"))
 FREE = view("e")
 
 
@@ -37,6 +38,8 @@ FREE = view("e")
             [SPENT, KEYLESS], {}, EndClass.SUBSCRIPTION_LIMIT, LATER, id="who needs a person does not come back first"
         ),
         pytest.param([KEYLESS], {}, EndClass.AUTH_FAILED, None, id="only a person can help"),
+        pytest.param([COPIES, SPENT], {}, EndClass.SUBSCRIPTION_LIMIT, LATER, id="a mirror is no hope"),
+        pytest.param([COPIES, OPEN], {}, EndClass.PROVIDER_OUTAGE, SOON, id="nor is it tried at once"),
         pytest.param([FOREIGN, KEYLESS], {}, EndClass.REQUEST_REJECTED, None, id="nobody understands the request"),
         pytest.param([FOREIGN, SPENT], {}, EndClass.SUBSCRIPTION_LIMIT, LATER, id="who understands it comes back"),
         pytest.param(

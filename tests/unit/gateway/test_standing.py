@@ -9,6 +9,7 @@ import pytest
 
 from droveway.api.enums import Access, CircuitName, Dialect, EndClass, Strategy
 from droveway.cluster.objects import Key
+from droveway.core.canary import Part
 from droveway.core.health import CircuitBreakerConfig
 from droveway.core.limitbook import Limit, scope_of
 from droveway.core.ranking import CandidateView
@@ -294,3 +295,63 @@ def test_one_request_goes_first_when_a_limit_is_over() -> None:
     assert world.view(at=back).recovering_until == back + timedelta(seconds=60)
     world.ended(SUCCESS, started=back, at=back + timedelta(seconds=1))
     assert world.view(at=back + timedelta(seconds=2)).recovering_until is None
+
+
+class TestComingBack:
+    LATER = NOW + timedelta(seconds=31)
+
+    def closed(self) -> World:
+        """Its breaker was open, and a probe has closed it half a minute later."""
+        world = World()
+        world.ended(OUTAGE)
+        world.ended(OUTAGE)
+        assert world.enter(self.LATER) is None
+        world.ended(SUCCESS, started=self.LATER, at=self.LATER)
+        return world
+
+    def share(self, world: World, seconds: float = 0) -> int:
+        return world.view(at=self.LATER + timedelta(seconds=seconds)).share_percent
+
+    def test_a_breaker_that_closes_lets_a_tenth_in_then_more(self) -> None:
+        world = self.closed()
+        assert [self.share(world, s) for s in (0, 119, 120, 239, 240)] == [10, 10, 30, 30, 100]
+        for _ in range(10):
+            world.ended(SUCCESS, started=self.LATER, at=self.LATER + timedelta(seconds=1))
+        assert [self.share(world, s) for s in (1, 30, 60)] == [10, 30, 100]
+        assert world.view(at=self.LATER).share_since == self.LATER
+
+    def test_while_it_is_open_again_any_session_may_bring_the_probe(self) -> None:
+        world = self.closed()
+        for _ in range(2):
+            world.ended(OUTAGE, started=self.LATER, at=self.LATER + timedelta(seconds=5))
+        half_open = world.view(at=self.LATER + timedelta(seconds=36))
+        assert (half_open.circuit_allows, half_open.share_percent) == (True, 100)
+
+    def test_what_the_operator_saw_coming_back_comes_back_here_once(self) -> None:
+        told = route(replace(A, back_since=self.LATER))
+        world = World(of=told)
+        assert self.share(world) == 10
+        for _ in range(10):
+            world.ended(SUCCESS, started=self.LATER, at=self.LATER + timedelta(seconds=1))
+        assert self.share(world, 60) == 100
+        world.serve(provider(), of=told)  # a status that is behind
+        assert self.share(world, 60) == 100
+        world.serve(provider(), of=route(replace(A, back_since=self.LATER + timedelta(seconds=90))))
+        assert self.share(world, 91) == 10
+
+    def test_a_quota_comes_back_in_steps_as_well(self) -> None:
+        world = World()
+        world.ended(spent(NOW + HOUR))
+        back = NOW + HOUR
+        assert world.enter(back) is None
+        world.ended(SUCCESS, started=back, at=back + timedelta(seconds=1))
+        assert world.view(at=back + timedelta(seconds=1)).share_percent == 10
+        world.serve()
+        world.serve(provider())
+        assert world.view(at=back + timedelta(seconds=2)).share_percent == 100, "another account of the same name"
+
+
+def test_the_part_that_its_route_gives_it_is_told() -> None:
+    world = World(of=route(replace(A, part=Part(10)), replace(A, name="b", part=Part(0, ("Mirror", "copies")))))
+    assert (world.view("a").canary_percent, world.view("a").withheld) == (10, None)
+    assert world.view("b").withheld == ("Mirror", "copies")
