@@ -81,6 +81,10 @@ bench: bench-operator bench-gateway bench-telemetry bench-streams bench-fanout #
 bench-operator: setup ## Runs beside bare Jobs, real API server
 	@hack/step $@ sh -c 'python -m benchmarks.operator.run --python "$$(hack/runtime-python)"'
 
+.PHONY: report-reliability
+report-reliability: setup ## Error rates, retries and timeouts while the provider fails, into results/
+	@hack/step $@ python -m benchmarks.reliability --out results/reliability.json
+
 .PHONY: bench-gateway
 bench-gateway: setup ## Requests through our gateway, LiteLLM's and a bare relay, in one run
 	@hack/step $@ python -m benchmarks.gateway.run

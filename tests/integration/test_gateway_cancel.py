@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from droveway.api.enums import EndClass
+from helpers.faulty import after_content, cut
 from helpers.gateway import MESSAGE, Script, Seen, Talk, provider, route, scripted, serving, until
 
 MOST = 0.1  # seconds: DESIGN, budget of the abort
@@ -173,3 +174,95 @@ async def test_who_hangs_up_on_the_last_event_has_its_answer(tmp_path: Path) -> 
         assert record.success
         assert record.tokens.output
         assert gateway.metric("requests_total", outcome="Succeeded") == 1
+
+
+@pytest.mark.parametrize("mid_stream", ["Error", "Continue", "Restart"])
+@pytest.mark.parametrize(
+    "script", [before_the_first_byte, held_back, mid_stream, silent_mid_stream], ids=lambda script: script.__name__
+)
+async def test_leaving_ends_the_call_whatever_the_route_makes_of_streams(
+    tmp_path: Path, script: Script, mid_stream: str
+) -> None:
+    async with (
+        scripted(script) as (first, a),
+        scripted(before_the_first_byte) as (second, b),
+        serving(
+            tmp_path, provider("a", first), provider("b", second), route("a", "b", midStream=mid_stream)
+        ) as gateway,
+    ):
+        asking = asyncio.create_task(gateway.ask(stream=True))
+        await until(lambda: a.seen)
+        await asyncio.sleep(0.1)
+        asking.cancel()
+        left_at = time.monotonic()
+        await asyncio.wait_for(a.seen[0].gone.wait(), 5)
+        assert a.seen[0].gone_at - left_at < MOST
+        await until(lambda: gateway.metric("requests_total", outcome="Cancelled") == 1)
+        assert (b.seen, gateway.metric("in_flight")) == ([], 0)
+
+
+async def test_leaving_ends_the_call_that_goes_on_with_a_stream(tmp_path: Path) -> None:
+    async with (
+        scripted(after_content("Anthropic", cut)) as (first, _),
+        scripted(held_back) as (second, b),
+        serving(
+            tmp_path, provider("a", first), provider("b", second), route("a", "b", midStream="Continue")
+        ) as gateway,
+    ):
+        asking = asyncio.create_task(gateway.ask(stream=True, messages=[{"role": "user", "content": "hi"}]))
+        await until(lambda: b.seen)
+        await asyncio.sleep(0.1)
+        asking.cancel()
+        left_at = time.monotonic()
+        await asyncio.wait_for(b.seen[0].gone.wait(), 5)
+        assert b.seen[0].gone_at - left_at < MOST
+        failed, abandoned = await gateway.operator.heard(2)
+        assert failed.verdict is not None
+        assert abandoned.verdict is not None
+        assert (failed.verdict.kind, abandoned.verdict.kind) == (EndClass.PROVIDER_OUTAGE, EndClass.CANCELLED)
+
+
+@pytest.mark.parametrize(
+    ("retry", "headers"),
+    [
+        pytest.param({"sameCandidate": 3, "backoffMilliseconds": 5000}, {}, id="a backoff"),
+        pytest.param({}, {"retry_after": "4"}, id="a short limit"),
+    ],
+)
+async def test_who_leaves_in_a_pause_is_not_called_for_again(
+    tmp_path: Path, retry: dict[str, int], headers: dict[str, str]
+) -> None:
+    async def script(talk: Talk) -> None:
+        await talk.answer(429 if headers else 500, {}, **headers)
+
+    async with (
+        scripted(script) as (url, upstream),
+        serving(tmp_path, provider("a", url, maxInFlight=1), route("a", retry=retry)) as gateway,
+    ):
+        asking = asyncio.create_task(gateway.ask())
+        await gateway.operator.heard(1)
+        await asyncio.sleep(0.1)
+        assert not asking.done()
+        assert gateway.metric("in_flight") == 0  # no slot is held by who only waits
+        asking.cancel()
+        left_at = time.monotonic()
+        await until(lambda: gateway.metric("requests_total", outcome="Cancelled") == 1)
+        assert time.monotonic() - left_at < MOST
+        assert len(upstream.seen) == 1
+
+
+async def test_who_leaves_the_queue_is_gone_at_once(tmp_path: Path) -> None:
+    async with (
+        scripted(before_the_first_byte) as (url, upstream),
+        serving(tmp_path, provider("a", url, maxInFlight=1), route("a")) as gateway,
+    ):
+        first = asyncio.create_task(gateway.ask())
+        await until(lambda: upstream.seen)
+        second = asyncio.create_task(gateway.ask())
+        await until(lambda: gateway.metric("queue_length") == 1)
+        second.cancel()
+        left_at = time.monotonic()
+        await until(lambda: gateway.metric("requests_total", outcome="Cancelled") == 1)
+        assert time.monotonic() - left_at < MOST
+        assert gateway.metric("queue_length") == 0
+        first.cancel()

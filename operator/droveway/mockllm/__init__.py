@@ -15,6 +15,7 @@ A scenario is picked by, first match wins: path prefix `/s/<scenario>/…` (put 
 Knobs follow with commas: `/s/usage_limit,skip=1,before=tool,window=120,run=a`.
 
     run=<id>           counts and lists the calls of one test or provider apart; the run without a name is shared
+    every=<n>          only every n-th call of the run fails
     skip=<n>           the first n calls of the run are answered well, then it fails
     before=<scenario>  what those first calls look like (`tool`: a tool call)
     fail=<n>           after n calls of the run, the skipped ones included, later ones are `ok`
