@@ -458,6 +458,23 @@ async def test_an_answer_of_two_halves_is_not_kept(tmp_path: Path, policy: str) 
         assert [result(await gateway.ask(stream=True)) for _ in range(2)] == ["miss", "hit"]
 
 
+async def test_a_call_of_a_fan_out_is_a_request_like_any_other(tmp_path: Path) -> None:
+    async with (
+        mock_provider() as mock,
+        serving(
+            tmp_path, *(provider(n, f"{mock}/s/ok,run={n}", "OpenAIChat") for n in "ab"), route("a", "b", **ON)
+        ) as gateway,
+    ):
+        question = {"messages": [{"role": "user", "content": "hi"}], "calls": [{"candidate": "a"}, {"candidate": "b"}]}
+        answers = []
+        for _ in range(2):
+            async with gateway.agent.post(f"{gateway.url}/fanout", json=question, headers=gateway.headers()) as answer:
+                answers.append([(r["status"], r["text"]) for r in (await answer.json())["results"]])
+        assert answers[0] == answers[1]
+        assert answers[0][0][0] == "ok"
+        assert [await calls(mock, name) for name in "ab"] == [1, 1]
+
+
 # ---------------------------------------------------------------------------------------------------------- two replicas
 
 

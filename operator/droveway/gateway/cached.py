@@ -19,7 +19,7 @@ from droveway.gateway.ledger import Account
 _CACHE = HEADER_CACHE.lower().encode()
 _CANDIDATE = HEADER_CANDIDATE.lower().encode()
 _FLIGHTS = 2  # that a request waits for; then it goes alone, so that a row of failures does not add up
-_LONGEST = 4 * 2**20  # bytes of an answer that is kept
+LONGEST = 4 * 2**20  # bytes of an answer that is kept
 
 
 class Tee:
@@ -42,7 +42,7 @@ class Tee:
     def body(self) -> bytes | None:
         """All of it; None: it is no complete answer of one call, or too long to be kept."""
         whole = self.ended and self.status == 200 and self.calls == self._account.calls
-        return b"".join(self._pieces) if whole and self._size <= _LONGEST else None
+        return b"".join(self._pieces) if whole and self._size <= LONGEST else None
 
     async def send(self, message: dict[str, Any]) -> None:
         """Takes a message of the ASGI protocol."""
@@ -52,7 +52,7 @@ class Tee:
         else:
             self.ended = not message["more_body"]
             self._size += len(message["body"])
-            if self._size <= _LONGEST:
+            if self._size <= LONGEST:
                 self._pieces.append(message["body"])
         if self.client is not None:
             await self.client.forward(message)

@@ -201,4 +201,7 @@ def read_terms_of(headers: Headers, route: Route) -> Terms | None:
 
 
 def _first(headers: Headers, name: bytes) -> str | None:
-    return next((value.decode("latin-1") for given, value in headers if given == name), None)
+    for given, value in headers:
+        if given == name:
+            return value.decode("latin-1")
+    return None
