@@ -57,6 +57,7 @@ mutate: setup ## Break core in small ways: does a test notice? MODULES="core/ret
 .PHONY: contract
 contract: setup control-plane-up ## Our resources and our chart against a real API server and helm
 	@hack/cluster/binaries helm
+	@hack/prometheus
 	@hack/step $@ $(PYTEST) tests/contract
 
 .PHONY: integration
@@ -64,6 +65,7 @@ integration: setup control-plane-up ## Operator and gateway processes against a 
 	@hack/agent-clis
 	@hack/redis
 	@hack/shells
+	@hack/prometheus
 	@hack/step $@ $(PYTEST) --numprocesses=$(shell nproc) --dist=loadfile tests/integration
 
 .PHONY: e2e

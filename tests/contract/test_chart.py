@@ -236,7 +236,7 @@ def test_two_installs_never_share_a_master_key() -> None:
 
 def test_rights_are_exactly_these() -> None:
     manifests = render()
-    ours = ("agents", "agentruns", "modelproviders", "modelroutes")
+    ours = ("agents", "agentruns", "modelproviders", "modelroutes", "tenantquotas")
     reads = {(r, "*", v) for r in ours for v in ("get", "list", "watch")}
 
     assert rights(manifests, "ClusterRole", "droveway-operator") == reads | {
@@ -301,3 +301,17 @@ def test_traces_are_off_until_a_collector_is_named() -> None:
         assert (env["OTEL_ENABLED"], env["OTEL_EXPORTER_OTLP_ENDPOINT"]) == ("1", "http://collector:4318")
         assert (env["OTEL_TRACES_SAMPLER"], env["OTEL_TRACES_SAMPLER_ARG"]) == ("parentbased_traceidratio", "0.1")
         assert env["OTEL_RESOURCE_ATTRIBUTES"] == "k8s.namespace.name=system,k8s.pod.name=$(POD_NAME)"
+
+
+def test_dashboards_and_alerts_are_shipped_as_they_are() -> None:
+    told = render("dashboards.enabled=true,prometheusRule.enabled=true,prometheusRule.labels.release=prom")
+    for name in ("gateway", "fleet"):
+        found = find(told, "ConfigMap", f"droveway-dashboard-{name}")
+        assert found["metadata"]["labels"]["grafana_dashboard"] == "1"
+        assert found["data"] == {f"{name}.json": (CHART / f"files/dashboards/{name}.json").read_text()}
+    rule = find(told, "PrometheusRule", "droveway")
+    assert rule["spec"] == yaml.safe_load((CHART / "files/alerts.yaml").read_text())
+    assert rule["metadata"]["labels"]["release"] == "prom"
+    assert not [
+        m for m in render() if m["kind"] in ("PrometheusRule", "PodMonitor") or "dashboard" in m["metadata"]["name"]
+    ]

@@ -30,7 +30,7 @@ class OperatorProcess:
     def __init__(
         self, kubeconfig: Path, namespace: str, folder: Path, identity: str = "op", resync_seconds: float = 300
     ) -> None:
-        self.port, self.log = _free_port(), folder / f"{identity}.log"
+        self.port, self.log = free_port(), folder / f"{identity}.log"
         self._key = folder / "master"
         self._key.write_text(MASTER)
         self._env = os.environ | {
@@ -161,7 +161,7 @@ def until(holds: Callable[[], Any], why: str = "it did not come true", seconds: 
         time.sleep(0.05)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -32,7 +32,11 @@ async def calls_of(agent: aiohttp.ClientSession, mock: str) -> list[dict[str, An
 async def test_every_line_of_a_day_is_by_the_schema_and_counters_are_the_providers_own(tmp_path: Path) -> None:
     """A good answer, a stream, a limit that moves the request, a bad request, a count, a refused key, a lost route."""
     async with mock_provider() as mock:
-        team = (provider("a", f"{mock}/s/rate_limit,run=a,skip=2,fail=3"), provider("b", mock), route("a", "b"))
+        team = (
+            provider("a", f"{mock}/s/rate_limit,run=a,skip=2,fail=3,retry_after=600"),
+            provider("b", mock),
+            route("a", "b"),
+        )
         async with gateway_process(tmp_path, *team) as gateway:
             assert (await gateway.ask())[0] == 200
             assert (await gateway.ask(stream=True))[0] == 200

@@ -1,5 +1,6 @@
 """docs/metrics.md lists each metric of both processes once, and none besides."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from prometheus_client import REGISTRY
 
 import droveway.controllers.operator  # noqa: F401 - registers what the process has
 from droveway.gateway.metrics import GatewayMetrics
+from helpers.prometheus import DASHBOARDS, alerts, named, panels
 
 PAGE = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
 
@@ -47,3 +49,25 @@ def test_every_metric_that_a_query_names_is_listed() -> None:
     asked = {re.sub("_(bucket|sum|count)$", "", name) for name in re.findall(r"\b(?:droveway|gen_ai)_\w+", queries)}
     assert len(asked) > 5
     assert asked <= known
+
+
+@pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda found: found.stem)
+def test_every_metric_of_a_dashboard_is_listed_and_its_panels_do_not_overlap(dashboard: Path) -> None:
+    known = {row.split("`")[1] for section in ("Operator", "Gateway") for row in listed(section)}
+    asked = [named(query) for _, query in panels(dashboard)]
+    assert len(asked) > 15
+    assert all(asked), "every query names a metric of ours"
+    assert set().union(*asked) <= known
+    places = [tuple(panel["gridPos"].values()) for panel in json.loads(dashboard.read_text())["panels"]]
+    assert len(places) == len(set(places))
+
+
+def test_every_metric_of_an_alert_is_listed_and_each_says_what_to_do() -> None:
+    known = {row.split("`")[1] for section in ("Operator", "Gateway") for row in listed(section)}
+    for alert in alerts():
+        assert named(alert["expr"]), alert["alert"]
+        assert named(alert["expr"]) <= known
+        assert alert["labels"]["severity"] in ("info", "warning")
+        assert alert["annotations"]["summary"]
+        assert alert["annotations"]["description"]
+        assert f"`{alert['alert']}`" in PAGE

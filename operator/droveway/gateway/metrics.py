@@ -133,6 +133,9 @@ class GatewayMetrics:
             "upstream_abort_seconds", "From a client's leaving to the end of its upstream call.", SMALL_BUCKETS
         )
         self.events_pending = m.plain_gauge("events_pending", "Events that the operator has not acknowledged.")
+        self.events_oldest = m.plain_gauge(
+            "events_oldest_seconds", "Age of the oldest event that the operator has not acknowledged; 0: there is none."
+        )
         self.events_dropped = m.plain_counter("events_dropped", "Events given up because too many were pending.")
         self.connections = m.plain_gauge("connections", "Connections of agents.")
         self.open_requests = m.plain_gauge("open_requests", "Requests that are not answered yet.")

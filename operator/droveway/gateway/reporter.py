@@ -6,6 +6,7 @@ import time
 import uuid
 from collections import deque
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
@@ -61,6 +62,7 @@ class Reporter:
         self._pending = 0
         self._urgent = asyncio.Event()
         self._some = asyncio.Event()
+        metrics.events_oldest.set_function(self._oldest)
 
     def next_number(self, route: Key) -> int:
         """The number of the next record about a route; the caller makes it and tells it at once."""
@@ -201,6 +203,11 @@ class Reporter:
         except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as error:
             log.warning("the operator cannot be told events now: %r", error)
             raise _Later(0.0) from error
+
+    def _oldest(self) -> float:
+        """Age of the event that has waited longest, in seconds."""
+        waiting = [line.entries[0].record.at for line in self._lines.values() if line.entries]
+        return (datetime.now(UTC) - min(waiting)).total_seconds() if waiting else 0.0
 
     def _drop_oldest(self) -> None:
         longest = max(self._lines.values(), key=lambda line: len(line.entries))
