@@ -287,6 +287,28 @@ def test_the_clean_up_has_its_rights_only_while_it_works() -> None:
         assert set(annotations["helm.sh/hook-delete-policy"].split(",")) >= {"before-hook-creation", "hook-succeeded"}
 
 
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ((), None),
+        (("gateway.valkey.url=redis://valkey:6379/0",), {"value": "redis://valkey:6379/0"}),
+        (
+            ("gateway.valkey.url=redis://valkey:6379/0", "gateway.valkey.secret=mine"),
+            {"valueFrom": {"secretKeyRef": {"name": "mine", "key": "url"}}},
+        ),
+    ],
+)
+def test_gateways_share_a_valkey_that_is_named(values: tuple[str, ...], expected: Manifest | None) -> None:
+    deployment = find(render(*values), "Deployment", "droveway-gateway")
+    env = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
+    found = [{k: v for k, v in e.items() if k != "name"} for e in env if e["name"] == "DROVEWAY_VALKEY_URL"]
+    assert found == ([expected] if expected else [])
+
+
+def test_a_password_does_not_go_into_the_values() -> None:
+    assert "gateway/valkey/url" in refusal("gateway.valkey.url=redis://:hunter2@valkey:6379").replace(".", "/")
+
+
 def test_traces_are_off_until_a_collector_is_named() -> None:
     off = [e["name"] for _, pod in pods(render()) for c in pod["containers"] for e in c.get("env", [])]
     assert not [name for name in off if name.startswith("OTEL_")]

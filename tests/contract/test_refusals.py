@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from helpers.control_plane import Api
-from helpers.manifests import ABSENT, AGENT, CUSTOM_AGENT, DIRECT_PROVIDER, PROVIDER, ROUTE, RUN, changed
+from helpers.manifests import ABSENT, AGENT, CUSTOM_AGENT, DIRECT_PROVIDER, PROVIDER, QUOTA, ROUTE, RUN, changed
 
 pytestmark = [pytest.mark.contract, pytest.mark.timeout(300)]
 
@@ -70,7 +70,31 @@ AGENTS = [
     ),
 ]
 
+QUOTAS = [
+    bad(QUOTA, {"spec": {}}, "spec", "needs a limit: set maxInFlight, perMinute", "a quota without a limit"),
+    bad(QUOTA, {"spec.mode": "Warn"}, "spec.mode", '"Enforce", "Shadow"', "a mode"),
+    bad(
+        QUOTA, {"spec.warnPercent": 101}, "spec.warnPercent", "less than or equal to 100", "a warning beyond the limit"
+    ),
+    bad(QUOTA, {"spec.perDay": {}}, "spec.perDay", "name a limit in it", "a day without a limit"),
+    bad(
+        QUOTA, {"spec.perMinute": {"maxCostUSD": "1"}}, "spec.perMinute.maxCostUSD", "unknown field", "money per minute"
+    ),
+    bad(QUOTA, {"spec.perHour": {"maxRequests": 1}}, "spec.perHour.maxRequests", "unknown field", "requests per hour"),
+    bad(QUOTA, {"spec.perDay.maxTokens": 0}, "spec.perDay.maxTokens", "greater than or equal to 1", "no tokens"),
+    bad(QUOTA, {"spec.perDay.maxCostUSD": 5}, "spec.perDay.maxCostUSD", "must be of type string", "money as a number"),
+    bad(QUOTA, {"spec.perDay.maxCostUSD": "-5"}, "spec.perDay.maxCostUSD", "decimal number", "negative money"),
+    bad(QUOTA, {"spec.maxInFlight": 0}, "spec.maxInFlight", "greater than or equal to 1", "nothing at once"),
+]
+
 PROVIDERS = [
+    bad(
+        PROVIDER,
+        {"spec.quotaGroupMaxInFlight": 0},
+        "spec.quotaGroupMaxInFlight",
+        "greater than or equal to 1",
+        "a quota group that lets nobody through",
+    ),
     bad(PROVIDER, {"spec.dialect": "OpenAI"}, "spec.dialect", '"OpenAIChat", "OpenAIResponses"', "half a dialect"),
     bad(PROVIDER, {"spec.access": "Proxy"}, "spec.access", '"Gateway", "Direct"', "an access"),
     bad(PROVIDER, {"spec.baseURL": ABSENT}, "spec.baseURL", "needs spec.baseURL", "Gateway without an address"),
@@ -267,7 +291,7 @@ RUNS = [
 ]
 
 
-@pytest.mark.parametrize(("manifest", "field", "remedy"), [*AGENTS, *PROVIDERS, *ROUTES, *RUNS])
+@pytest.mark.parametrize(("manifest", "field", "remedy"), [*AGENTS, *PROVIDERS, *QUOTAS, *ROUTES, *RUNS])
 def test_refused(api: Api, namespace: str, manifest: Json, field: str, remedy: str) -> None:
     answer = api.create(manifest, namespace, dry_run=True)
 

@@ -35,6 +35,7 @@ ROUTE = _manifest(
     "coding",
     {"candidates": [{"name": "sonnet", "providerRef": {"name": "anthropic"}, "model": "claude-sonnet-4-5"}]},
 )
+QUOTA = _manifest("TenantQuota", "team", {"perDay": {"maxTokens": 1000000}})
 RUN = _manifest("AgentRun", "hello", {"routeRef": {"name": "coding"}, "prompt": "Say hello."})
 
 
