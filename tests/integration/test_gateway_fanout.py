@@ -2,14 +2,17 @@
 
 import asyncio
 import json
+import random
 import time
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
+from droveway.api.fanout import Mode
+from droveway.gateway.fanout import endpoint
 from helpers.fanout import QUESTION, Team, calls, team
 from helpers.gateway import route, until
 
@@ -236,6 +239,48 @@ async def test_a_client_that_leaves_ends_every_call(tmp_path: Path) -> None:
             assert t[name].seen[0].gone_at - left < 0.1
         await until(lambda: t.running.metric("fanouts_total", outcome="cancelled") == 1)
         assert t.running.metric("in_flight") == 0
+
+
+async def test_a_client_that_does_not_read_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint, "_LAST_WORD_SECONDS", 0.2)
+    async with team(tmp_path, a="long") as t:
+        t["a"].words = ["word " * 20_000] * 400
+        body = json.dumps({"messages": QUESTION, "stream": True, "calls": calls("a"), "timeoutMilliseconds": 500})
+        head = f"POST /fanout HTTP/1.1\r\nhost: x\r\nx-api-key: {t.running.key}\r\ncontent-length: {len(body)}\r\n\r\n"
+        reader, writer = await asyncio.open_connection("127.0.0.1", t.running.gateway.port, limit=2**10)
+        writer.write((head + body).encode())
+        await until(lambda: t["a"].seen)
+        await asyncio.wait_for(t["a"].seen[0].gone.wait(), 3)
+        await until(lambda: t.running.metric("fanouts_total", outcome="cancelled") == 1)
+        assert t.running.metric("in_flight") == 0
+        writer.close()
+        del reader
+
+
+async def test_nothing_is_left_over(tmp_path: Path) -> None:
+    """Fan-outs of every mode, a third of whose clients leave at some moment."""
+    draw = random.Random(7)
+    async with team(tmp_path, limit=4, a="one two", b="three four", judge='{"best": 1}') as t:
+        t["a"].gap, t["b"].gap = 0.01, 0.02
+        before = {task for task in asyncio.all_tasks() if not task.done()}
+
+        async def one() -> None:
+            mode = draw.choice(["all", "first", "quorum", "judge", "fuse"])
+            more: dict[str, Any] = {"quorum": 2} if mode == "quorum" else {}
+            if mode in ("judge", "fuse"):
+                more = {"synthesis": {"candidate": "judge", "partialAfter": 1}}
+            body = {"messages": QUESTION, "mode": mode, "stream": draw.random() < 0.7, "calls": calls("a", "b"), **more}
+            patience = draw.uniform(0, 0.1) if draw.random() < 0.33 else 10.0
+            with suppress(TimeoutError):
+                async with asyncio.timeout(patience), t.post(body) as answer:
+                    assert answer.status == 200
+                    await answer.read()
+
+        await asyncio.gather(*(one() for _ in range(60)))
+        await until(lambda: t.running.metric("in_flight") == t.running.metric("open_requests") == 0)
+        assert sum(t.running.metric("fanouts_total", mode=mode) for mode in Mode) >= 45
+        assert max(t["a"].most, t["b"].most, t["judge"].most) <= 4
+        await until(lambda: not any("fanout" in str(task.get_coro()) for task in asyncio.all_tasks() - before))
 
 
 # ------------------------------------------------------------------------------------------------------------ WebSocket
