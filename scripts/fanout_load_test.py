@@ -33,7 +33,8 @@ from benchmarks import facts  # noqa: E402
 from benchmarks.gateway.contenders import MASTER, START, cpu_seconds, listening_port  # noqa: E402
 
 from droveway.api.enums import Dialect  # noqa: E402
-from droveway.api.fanout import CallStatus, FanoutRequest, FanoutResponse  # noqa: E402
+from droveway.api.fanout import CallStatus, FanoutRequest  # noqa: E402
+from droveway.api.fanoutanswer import FanoutResponse  # noqa: E402
 from droveway.client import DialectClient, GatewayFanout, LocalFanout  # noqa: E402
 from droveway.gateway.files import print_key  # noqa: E402
 

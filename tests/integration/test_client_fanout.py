@@ -11,7 +11,8 @@ import pytest
 
 from droveway.api.enums import Dialect
 from droveway.api.errors import UserMustAct
-from droveway.api.fanout import CallStatus, FanoutRequest, FanoutResponse
+from droveway.api.fanout import CallStatus, FanoutRequest
+from droveway.api.fanoutanswer import FanoutResponse
 from droveway.client import ClientSettings, DialectClient, GatewayFanout, LocalFanout, Refused, connect
 from helpers.fanout import QUESTION, Team, team
 from helpers.gateway import until

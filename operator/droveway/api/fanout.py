@@ -1,4 +1,4 @@
-"""The contract of `/fanout`: one question to several candidates. docs/schemas/ is generated from these models."""
+"""What is asked of `/fanout`: one question to several candidates. docs/schemas/ is generated from these models."""
 
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -40,7 +40,9 @@ class FanoutStatus(StrEnum):
     FAILED = "failed"
 
 
-class _Wire(BaseModel):
+class Plain(BaseModel):
+    """Anything that crosses `/fanout`: camelCase outside, and a field that is not known is passed over."""
+
     model_config = ConfigDict(alias_generator=wire_name, populate_by_name=True, frozen=True)
 
     def to_wire(self) -> dict[str, Any]:
@@ -48,10 +50,7 @@ class _Wire(BaseModel):
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-# ------------------------------------------------------------------------------------------------------- what is asked
-
-
-class _Asked(_Wire):
+class _Asked(Plain):
     """What a caller writes: a field that nobody knows is refused, not ignored."""
 
     model_config = ConfigDict(extra="forbid")
@@ -159,179 +158,3 @@ class FanoutRequest(_Asked):
 def _refuse_ours(parameters: dict[str, Any]) -> None:
     if taken := sorted(_OURS & parameters.keys()):
         raise ValueError(f"parameters cannot state {', '.join(taken)}; the gateway does")
-
-
-# ---------------------------------------------------------------------------------------------------- what is answered
-
-
-class Usage(_Wire):
-    """Tokens in disjoint buckets."""
-
-    input: int = 0
-    output: int = 0
-    reasoning: int = 0
-    cache_read: int = 0
-    cache_write: int = 0
-
-
-class ToolCall(_Wire):
-    """The model wants a tool to be used."""
-
-    id: str
-    name: str
-    arguments: str = Field(description="JSON text.")
-
-
-class CallError(_Wire):
-    """Why a call gave no answer."""
-
-    code: str = Field(description="An end class: RateLimited, ProviderOutage, Timeout, …")
-    message: str
-
-
-class CallResult(_Wire):
-    """What came of one call."""
-
-    id: str
-    status: CallStatus
-    candidate: str | None = None
-    provider: str | None = None
-    model: str | None = None
-    text: str | None = None
-    tool_calls: tuple[ToolCall, ...] = ()
-    finish_reason: str | None = Field(None, description="End, ToolUse, MaxTokens, StopSequence or Refusal.")
-    usage: Usage | None = Field(None, description="Absent when the provider has told none.")
-    error: CallError | None = None
-    latency_milliseconds: int = 0
-
-
-class SynthesisResult(CallResult):
-    """What came of the last synthesis."""
-
-    calls: tuple[str, ...] = Field(description="The calls whose answers it is made of.")
-    best: str | None = Field(None, description="`judge`: the call whose answer is best.")
-    reason: str | None = Field(None, description="`judge`: why.")
-
-
-class Answer(_Wire):
-    """The one answer of `first`, `judge` and `fuse`."""
-
-    text: str
-    tool_calls: tuple[ToolCall, ...] = ()
-    call: str | None = Field(None, description="Whose it is; absent: fused.")
-
-
-class TracedAttempt(_Wire):
-    """One upstream call."""
-
-    candidate: str
-    provider: str
-    model: str
-    outcome: str = Field(description="An end class; Succeeded for an answer.")
-    usage: Usage | None = Field(
-        None, description="Also of a call that was cut; absent when the provider has told none."
-    )
-    cost_usd: str | None = Field(None, description="US dollars; absent when nobody knows the price.")
-
-
-class Span(_Wire):
-    """One call in the trace, or one revision of the synthesis. Milliseconds count from the fan-out's start."""
-
-    call: str
-    revision: int | None = None
-    status: CallStatus
-    start_milliseconds: int
-    end_milliseconds: int
-    attempts: tuple[TracedAttempt, ...] = ()
-
-
-class FanoutResponse(_Wire):
-    """The answer to a request without `stream`, and what the last event of one with it carries."""
-
-    id: str
-    mode: Mode
-    status: FanoutStatus
-    results: tuple[CallResult, ...] = Field(description="One per call, in the order of the calls.")
-    synthesis: SynthesisResult | None = None
-    answer: Answer | None = None
-    latency_milliseconds: int = 0
-    trace: tuple[Span, ...] = ()
-
-
-# ------------------------------------------------------------------------------------------------------ what is streamed
-
-
-class _Event(_Wire):
-    sequence: int = Field(description="Counts the events of one fan-out, from 1.")
-    at_milliseconds: int = Field(description="Since the fan-out's start.")
-
-
-class StartEvent(_Event):
-    """A call has begun."""
-
-    type: Literal["start"] = "start"
-    call: str
-    candidate: str | None = Field(None, description="Absent while the route has not chosen.")
-
-
-class DeltaEvent(_Event):
-    """More words of a call's answer."""
-
-    type: Literal["delta"] = "delta"
-    call: str
-    candidate: str | None = None
-    text: str
-
-
-class ResultEvent(_Event):
-    """A call has its answer."""
-
-    type: Literal["result"] = "result"
-    call: str
-    candidate: str | None = None
-    result: CallResult
-
-
-class ErrorEvent(_Event):
-    """A call gave none: it failed, was too slow, or was not needed any more."""
-
-    type: Literal["error"] = "error"
-    call: str
-    candidate: str | None = None
-    result: CallResult
-
-
-class SynthesisEvent(_Event):
-    """More words of a synthesis, or all of one. A higher revision replaces a lower one."""
-
-    type: Literal["synthesis"] = "synthesis"
-    revision: int
-    calls: tuple[str, ...] = Field(description="The calls whose answers it is made of.")
-    candidate: str | None = None
-    delta: str | None = None
-    result: SynthesisResult | None = None
-
-
-class FinalEvent(_Event):
-    """The last one."""
-
-    type: Literal["final"] = "final"
-    response: FanoutResponse
-
-
-FanoutEvent = Annotated[
-    StartEvent | DeltaEvent | ResultEvent | ErrorEvent | SynthesisEvent | FinalEvent, Field(discriminator="type")
-]
-
-
-class ErrorBody(_Wire):
-    """What went wrong with a request as a whole."""
-
-    type: str
-    message: str
-
-
-class ErrorResponse(_Wire):
-    """The body of every refusal of `/fanout`: status 400, 401, 413, 503."""
-
-    error: ErrorBody

@@ -5,7 +5,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from droveway.api.fanout import ErrorResponse, FanoutEvent, FanoutRequest, FanoutResponse
+from droveway.api.fanout import FanoutRequest
+from droveway.api.fanoutanswer import ErrorResponse, FanoutEvent, FanoutResponse
 
 _BASE = "https://droveway.dev/schemas"
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"

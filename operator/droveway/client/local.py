@@ -10,7 +10,8 @@ from typing import NamedTuple, Self
 
 from droveway.api.enums import EndClass
 from droveway.api.errors import UserMustAct
-from droveway.api.fanout import FanoutEvent, FanoutRequest, FanoutResponse, Target, TracedAttempt
+from droveway.api.fanout import FanoutRequest, Target
+from droveway.api.fanoutanswer import FanoutEvent, FanoutResponse, TracedAttempt
 from droveway.client.provider import ProviderClient, ProviderError
 from droveway.core.verdict import Verdict
 from droveway.dialects.conversion.model import Answered

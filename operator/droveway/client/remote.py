@@ -7,7 +7,8 @@ import httpx2
 from pydantic import TypeAdapter
 
 from droveway.api.errors import DrovewayError
-from droveway.api.fanout import FanoutEvent, FanoutRequest, FanoutResponse
+from droveway.api.fanout import FanoutRequest
+from droveway.api.fanoutanswer import FanoutEvent, FanoutResponse
 from droveway.dialects.bodies import parse_error, table, text
 
 _EVENT: TypeAdapter[FanoutEvent] = TypeAdapter(FanoutEvent)

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from droveway.api.enums import EndClass
-from droveway.api.fanout import CallError, CallResult, CallStatus, Span, Target, TracedAttempt, Usage
-from droveway.api.fanout import ToolCall as ToolCallResult
+from droveway.api.fanout import CallStatus, Target
+from droveway.api.fanoutanswer import CallError, CallResult, Span, TracedAttempt, Usage
+from droveway.api.fanoutanswer import ToolCall as ToolCallResult
 from droveway.core.completion import TokenBreakdown
 from droveway.core.verdict import Verdict
 from droveway.dialects.conversion.model import Answered, Text, ToolCall

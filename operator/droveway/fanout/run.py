@@ -10,22 +10,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from droveway.api.enums import EndClass
-from droveway.api.fanout import (
+from droveway.api.fanout import CallStatus, FanoutRequest, Mode, Synthesis, Target
+from droveway.api.fanoutanswer import (
     Answer,
-    CallStatus,
     DeltaEvent,
     ErrorEvent,
     FanoutEvent,
-    FanoutRequest,
     FanoutResponse,
     FinalEvent,
-    Mode,
     ResultEvent,
     StartEvent,
-    Synthesis,
     SynthesisEvent,
     SynthesisResult,
-    Target,
 )
 from droveway.core.fanout import Inputs, Progress, Rule, next_step, status_of
 from droveway.core.synthesis import FUSE, JUDGE, read_judgement, synthesis_messages

@@ -10,7 +10,9 @@ import orjson
 from pydantic import ValidationError
 
 from droveway.api.enums import EndClass
-from droveway.api.fanout import ErrorBody, ErrorResponse, FanoutEvent, FanoutRequest, FanoutResponse
+from droveway.api.fanout import FanoutRequest
+from droveway.api.fanoutanswer import ErrorBody, ErrorResponse, FanoutEvent, FanoutResponse
+from droveway.api.names import HEADER_ROUTE
 from droveway.dialects import BadRequest, Reply, client_key
 from droveway.fanout import Fanout, Tell
 from droveway.gateway.attempt import Services
@@ -66,7 +68,7 @@ class FanoutEndpoint:
             if not isinstance(error, AgentGone):
                 await answering.reply(reply)
             return
-        answering.mark(plan.route.key.name, "", len(plan.request.calls))
+        answering.marks = [(HEADER_ROUTE.lower().encode(), plan.route.key.name.encode())]
         if not _wants_events(plan.request, scope["headers"]):
             if response := await self._run(plan, receive, None, None):
                 body = orjson.dumps(response.to_wire())
@@ -106,8 +108,8 @@ class FanoutEndpoint:
         async def tell(event: FanoutEvent) -> None:
             await send({"type": "websocket.send", "text": orjson.dumps(event.to_wire()).decode()})
 
-        done = await self._run(plan, receive, tell, None)
-        await send({"type": "websocket.close", "code": _CLOSE_OK if done else _CLOSE_REFUSED})
+        if await self._run(plan, receive, tell, None):
+            await send({"type": "websocket.close", "code": _CLOSE_OK})
 
     def _admit(self, scope: Scope) -> tuple[Caller, Route]:
         return self._intake.admit(scope["headers"], scope["query_string"].decode("latin-1"))

@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from droveway.api.enums import Dialect, EndClass
-from droveway.api.fanout import Target, TracedAttempt
+from droveway.api.fanout import Target
+from droveway.api.fanoutanswer import TracedAttempt
 from droveway.api.names import HEADER_DEADLINE
 from droveway.core.deadline import Deadline
 from droveway.core.verdict import Verdict
