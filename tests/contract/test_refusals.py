@@ -132,6 +132,22 @@ PROVIDERS = [
 ]
 
 ROUTES = [
+    bad(
+        ROUTE,
+        {"spec.retry": {"backoffMilliseconds": 2000, "maxBackoffMilliseconds": 1000}},
+        "spec.retry",
+        "raise maxBackoffMilliseconds",
+        "a first wait that is longer than the longest",
+    ),
+    bad(ROUTE, {"spec.hedge": {}}, "spec.hedge.afterMilliseconds", "Required value", "a hedge without its moment"),
+    bad(
+        ROUTE,
+        {"spec.timeouts": {"idleSeconds": 0}},
+        "spec.timeouts.idleSeconds",
+        "greater than or equal to 1",
+        "no time",
+    ),
+    bad(ROUTE, {"spec.midStream": "Hide"}, "spec.midStream", "supported values", "an unknown way to go on"),
     bad(ROUTE, {"spec.candidates": ABSENT}, "spec.candidates", "Required value", "no candidates"),
     bad(ROUTE, {"spec.candidates": []}, "spec.candidates", "at least 1 items", "an empty list of candidates"),
     bad(

@@ -270,6 +270,44 @@ async def test_both_fail_and_the_third_answers(tmp_path: Path) -> None:
         assert gateway.metric("hedges_total", won="none") == 1
 
 
+async def test_a_request_that_is_at_fault_ends_the_race(tmp_path: Path) -> None:
+    async def refuses_late(talk: Talk) -> None:
+        await asyncio.sleep(0.2)
+        await talk.answer(400, {"error": {"type": "invalid_request_error", "message": "no such tool"}})
+
+    async with (
+        scripted(refuses_late) as (first, _),
+        scripted(silent) as (second, b),
+        serving(tmp_path, provider("a", first), provider("b", second), route("a", "b", hedge=HEDGE)) as gateway,
+    ):
+        answer = await gateway.ask(stream=True)
+        assert (answer.status, answer.json["error"]["message"]) == (400, "no such tool")
+        await asyncio.wait_for(b.seen[0].gone.wait(), 1)
+        records = {record.candidate: record for record in await gateway.operator.heard(2)}
+        assert records["b"].verdict is not None
+        assert "asked beside it" in records["b"].verdict.reason
+
+
+async def test_a_deadline_ends_a_race(tmp_path: Path) -> None:
+    async with (
+        scripted(silent) as (first, a),
+        scripted(silent) as (second, b),
+        serving(
+            tmp_path,
+            provider("a", first),
+            provider("b", second),
+            route("a", "b", hedge=HEDGE, timeouts={"totalSeconds": 1}),
+        ) as gateway,
+    ):
+        began = time.monotonic()
+        assert (await gateway.ask(stream=True)).status == 504
+        assert 1.0 <= time.monotonic() - began < 1.2
+        for seen in (a.seen[0], b.seen[0]):
+            await asyncio.wait_for(seen.gone.wait(), 1)
+        records = await gateway.operator.heard(2)
+        assert {record.verdict.kind for record in records if record.verdict} == {EndClass.TIMEOUT}
+
+
 async def test_hedges_have_a_budget(tmp_path: Path) -> None:
     async with (
         scripted(late(0.12)) as (first, a),

@@ -40,7 +40,9 @@ if TYPE_CHECKING:
     from droveway.gateway.mirror import Mirrors
 
 CANCELLED = Verdict(EndClass.CANCELLED, None, Scope.REQUEST, "the agent left before the answer was complete")
-OVERTAKEN = Verdict(EndClass.CANCELLED, None, Scope.REQUEST, "another candidate had its first content sooner")
+OVERTAKEN = Verdict(
+    EndClass.CANCELLED, None, Scope.REQUEST, "another candidate, asked beside it, had the answer sooner"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,7 @@ class Race:
         self._overtake(lane)
 
     def _overtake(self, winner: Lane | None) -> None:
+        """Ends everybody else; without a winner, because nobody waits any more."""
         for runner in self._runners:
             if runner.lane is not winner and not runner.task.done():
                 runner.lane.overtaken = winner is not None
@@ -79,6 +80,7 @@ class Race:
                 verdict = runner.task.result()
                 if not left or runner.lane is self._winner or verdict.retry is Retry.NEVER:
                     self._count(runner)
+                    self._overtake(runner.lane)
                     return runner.turn, verdict
                 self._walk.leave(runner.turn, verdict)
 
