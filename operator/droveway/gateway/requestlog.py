@@ -72,6 +72,9 @@ def _attempt(call: Call) -> dict[str, Any]:
 
 
 def _tokens(calls: list[Call]) -> dict[str, int]:
+    if len(calls) == 1:  # as nearly always
+        used = calls[0].tokens
+        return {bucket: getattr(used, bucket) for bucket in TOKEN_BUCKETS}
     return {bucket: sum(getattr(call.tokens, bucket) for call in calls) for bucket in TOKEN_BUCKETS}
 
 
