@@ -45,6 +45,7 @@ class Anthropic(DialectSpec):
 
     dialect = Dialect.ANTHROPIC
     paths = {"/v1/messages": Operation.GENERATE, "/v1/messages/count_tokens": Operation.COUNT_TOKENS}
+    ping = b'event: ping\ndata: {"type": "ping"}\n\n'
     output_bounds = ("max_tokens",)
 
     def auth_headers(self, key: str) -> list[tuple[str, str]]:

@@ -90,6 +90,8 @@ class DialectSpec(ABC):
 
     dialect: ClassVar[Dialect]
     paths: ClassVar[Mapping[str, Operation]]
+    ping: ClassVar[bytes] = b": ping\n\n"
+    """A sign of life that may stand between two events of a stream; empty: clients trip over any."""
     output_bounds: ClassVar[tuple[str, ...]]
     """The fields in which a request states how many tokens it wants at most."""
 

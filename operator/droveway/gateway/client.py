@@ -1,6 +1,7 @@
 """The agent's side of one exchange: what was asked, and what was answered so far."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -93,6 +94,7 @@ class Answering:
         self.marks: Headers = []
         self.kept: bytearray | None = None
         self._named: Headers = []
+        self._spoke, self._between_events = 0.0, False
 
     def name(self, request_id: str) -> None:
         """The id of the request, for the headers of the answer."""
@@ -120,7 +122,17 @@ class Answering:
             self.kept += body
             if len(self.kept) > _LONGEST_KEPT:
                 self.kept = None
+        self._spoke, self._between_events = time.monotonic(), body.endswith(b"\n\n")
         await self._send({"type": "http.response.body", "body": body, "more_body": True})
+
+    def silent_since(self, moment: float) -> bool:
+        """Whether it is between two events of a stream, and has said nothing since then (monotonic)."""
+        return self._between_events and self._spoke < moment and not self.sending and not self.done
+
+    async def ping(self, ping: bytes) -> None:
+        """Sends a sign of life, which is no part of the answer."""
+        self._spoke = time.monotonic()
+        await self._send_now({"type": "http.response.body", "body": ping, "more_body": True})
 
     async def end(self, body: bytes = b"") -> None:
         """Sends the last piece."""

@@ -30,6 +30,7 @@ from droveway.gateway.intake import Intake
 from droveway.gateway.ledger import Ledger, MirrorLedger
 from droveway.gateway.metrics import GatewayMetrics
 from droveway.gateway.mirror import Mirrors
+from droveway.gateway.pings import Pings
 from droveway.gateway.prices import PricedModel, Prices
 from droveway.gateway.pricetable import PriceFile
 from droveway.gateway.quotas import Quotas
@@ -105,7 +106,8 @@ class Gateway:
         async with contextlib.AsyncExitStack() as stack:
             source = await stack.enter_async_context(self._source())
             app, reporter = await self._app(masters, source, stack)
-            tasks = [asyncio.create_task(job()) for job in (source.run, reporter.run, *self._jobs)]
+            pings = Pings(app.under_way, self.settings.ping_seconds)
+            tasks = [asyncio.create_task(job()) for job in (source.run, reporter.run, pings.run, *self._jobs)]
             if self.settings.prices_file:
                 tasks.append(asyncio.create_task(self._price_file(self.settings.prices_file).run()))
             try:

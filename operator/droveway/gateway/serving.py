@@ -71,6 +71,11 @@ class Serving:
         if self._services.mirrors and outcome is EndClass.SUCCEEDED and self._account.calls:
             self._services.mirrors.copy(self._asked)
 
+    @property
+    def stream(self) -> tuple[Answering, bytes]:
+        """Its answer, and what its dialect calls a ping."""
+        return self._answering, self._asked.spec.ping if self._asked.request.stream else b""
+
     def stop(self, reason: str) -> None:
         """Ends it."""
         self._stopped = reason
@@ -131,6 +136,9 @@ class UnderWay:
 
     def __len__(self) -> int:
         return len(self._all)
+
+    def __iter__(self) -> Iterator[tuple[Answering, bytes]]:
+        return iter([serving.stream for serving in self._all])
 
     @contextmanager
     def take(self, serving: Serving) -> Iterator[Serving]:

@@ -24,6 +24,7 @@ class GatewaySettings(BaseSettings):
         cache_enabled: whether answers may be given again at all; `CACHE_ENABLED` means the same.
         cache_bytes: how much memory they may take in this process; with `valkey_url` they take none.
         valkey_url: Valkey or Redis where replicas share quotas and the cache; empty: each is by itself.
+        ping_seconds: silence in a stream after which the agent gets a sign of life.
         request_seconds: longest time until a request is there as a whole.
         max_connections: of agents, at once.
         otel_enabled: `OTEL_ENABLED`: send traces; where to is up to OpenTelemetry's own variables.
@@ -44,6 +45,7 @@ class GatewaySettings(BaseSettings):
     idle_seconds: float = Field(120.0, gt=0)
     queue_seconds: float = Field(60.0, gt=0)
     drain_seconds: float = Field(60.0, ge=0)
+    ping_seconds: float = Field(15.0, gt=0)
     request_seconds: float = Field(60.0, gt=0)
     max_connections: int = Field(4096, gt=0)
     max_body_bytes: int = Field(32 * 2**20, gt=0)
