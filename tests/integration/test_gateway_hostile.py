@@ -236,3 +236,38 @@ async def test_the_end_waits_for_nobody_who_is_slow(tmp_path: Path) -> None:
             await until(lambda: gateway.metric("connections") >= 3)
             began = asyncio.get_running_loop().time()
         assert asyncio.get_running_loop().time() - began < 8
+
+
+STREAM = b'{"model":"m","messages":[],"stream":true}'
+ASK_STREAM = HEAD + b"content-length: %d\r\n\r\n" % len(STREAM) + STREAM
+
+
+async def flood(talk: Talk) -> None:
+    await talk.head()
+    await talk.events("start", "block")
+    while True:
+        await talk.events(*["word"] * 100)
+
+
+async def test_who_never_reads_a_stream_does_not_keep_its_connection(tmp_path: Path) -> None:
+    async with (
+        scripted(flood) as (url, upstream),
+        serving(tmp_path, provider("a", url), route("a"), idle_seconds=0.3) as gateway,
+    ):
+        client = await Client.to(gateway)
+        client.writer.write(ASK_STREAM)
+        await until(lambda: upstream.seen)
+        await upstream.seen[0].gone.wait()
+        await until(lambda: gateway.metric("connections") == 0)
+
+
+async def test_the_end_does_not_wait_for_who_does_not_read(tmp_path: Path) -> None:
+    async with scripted(flood) as (url, upstream):
+        async with serving(tmp_path, provider("a", url), route("a"), drain_seconds=0.2) as gateway:
+            client = await Client.to(gateway)
+            client.writer.write(ASK_STREAM)
+            await until(lambda: upstream.seen)
+            await asyncio.sleep(0.3)
+            began = asyncio.get_running_loop().time()
+        assert asyncio.get_running_loop().time() - began < 15  # the drain, 5 s for the last word, and what is unread
+        await upstream.seen[0].gone.wait()

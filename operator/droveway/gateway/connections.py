@@ -120,7 +120,7 @@ class Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         full: Any = _full
-        joined: Any = _Joined(cycle.transport)
+        joined: Any = _Joined(cycle.transport, self._close)
         cycle.transport = joined
         super()._start_asgi_task(cycle, full if self._spare and cycle.scope["path"] not in _PROBES else app)
 
@@ -185,9 +185,9 @@ class _Joined:
 
     __slots__ = ("_head", "_transport", "close", "is_closing", "write")
 
-    def __init__(self, transport: Any) -> None:
+    def __init__(self, transport: Any, close: Callable[[], None]) -> None:
         self._transport = transport
-        self.close, self.is_closing = transport.close, transport.is_closing
+        self.close, self.is_closing = close, transport.is_closing
         self.write: Callable[[bytes], None] = self._hold
 
     def _hold(self, head: bytes) -> None:
