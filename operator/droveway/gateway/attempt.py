@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,6 @@ import aiohttp
 from droveway.api.enums import EndClass
 from droveway.api.names import HEADER_DEADLINE
 from droveway.core.ratio import Ratio
-from droveway.core.signatures import SEARCHED, spent_by
 from droveway.core.verdict import Retry, Scope, Verdict
 from droveway.dialects import Operation, response_headers_to_client
 from droveway.gateway.admission import Admission, QueueTimeout, WouldBeLate
@@ -22,7 +21,6 @@ from droveway.gateway.callclock import CallClock
 from droveway.gateway.client import AgentStalled, Answering, Asked
 from droveway.gateway.config import Candidate, Provider
 from droveway.gateway.credentials import Credentials, NoCredentials
-from droveway.gateway.exhausted import BUSY
 from droveway.gateway.ledger import Account, Call, Ledger
 from droveway.gateway.metrics import GatewayMetrics
 from droveway.gateway.passage import Passage
@@ -32,17 +30,13 @@ from droveway.gateway.shared import Shared
 from droveway.gateway.standing import Standing
 from droveway.gateway.traces import Leg
 from droveway.gateway.upstream import Unreachable, Upstream, read_all
+from droveway.gateway.verdicts import CANCELLED, OVERTAKEN, judge, no_slot, outage
 
 _COARSE = 0.002  # seconds: a loop's clock may run that much ahead of the time
 _DEADLINE_HEADER = HEADER_DEADLINE.lower()
 
 if TYPE_CHECKING:
     from droveway.gateway.mirror import Mirrors
-
-CANCELLED = Verdict(EndClass.CANCELLED, None, Scope.REQUEST, "the agent left before the answer was complete")
-OVERTAKEN = Verdict(
-    EndClass.CANCELLED, None, Scope.REQUEST, "another candidate, asked beside it, had the answer sooner"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +118,9 @@ class Attempt:
         try:
             slot = await gate.enter(party, services.queue_seconds, self._asked.deadline.left(began))
         except WouldBeLate:
-            return _no_slot(provider, "would become free before the deadline")
+            return no_slot(provider, "would become free before the deadline")
         except QueueTimeout:
-            return _no_slot(provider, f"became free in {services.queue_seconds:g} s")
+            return no_slot(provider, f"became free in {services.queue_seconds:g} s")
         finally:
             self._account.phases.queue += time.monotonic() - began
         try:
@@ -168,7 +162,7 @@ class Attempt:
                 raise AgentStalled from None
             verdict = clock.verdict
         except Unreachable as error:
-            verdict = _outage(str(error), error)
+            verdict = outage(str(error), error)
         finally:
             verdict = self._close(call, verdict)
         return verdict
@@ -203,7 +197,7 @@ class Attempt:
     async def _refused(self, answer: aiohttp.ClientResponse, clock: CallClock) -> Verdict:
         body = await read_all(answer, clock.piece)
         if answer.status < 400:
-            return _outage(
+            return outage(
                 f"HTTP {answer.status} points elsewhere; correct spec.baseURL of ModelProvider {self._provider.name}"
             )
         verdict = self._passage.spec.classify(answer.status, answer.headers, body, datetime.now(UTC))
@@ -263,21 +257,3 @@ class Attempt:
         if deadline.left(time.monotonic() + _COARSE):
             return CANCELLED
         return Verdict(EndClass.TIMEOUT, None, Scope.REQUEST, deadline.reason, deadline.clock)
-
-
-def _no_slot(provider: Provider, what: str) -> Verdict:
-    """Our own bound, not a limit of the provider's: told as an overload, which agents try again."""
-    reason = f"no slot of provider {provider.name} {what}; its maxInFlight, or its quota group's, is reached"
-    return Verdict(EndClass.PROVIDER_OUTAGE, datetime.now(UTC) + BUSY, Scope.REQUEST, reason)
-
-
-def _outage(reason: str, error: Unreachable | None = None) -> Verdict:
-    return Verdict(EndClass.PROVIDER_OUTAGE, None, Scope.PROVIDER, reason, error.clock if error else None)
-
-
-def judge(provider: Provider, verdict: Verdict, body: bytes, now: datetime) -> Verdict:
-    """What a refusal means by the provider's own rules: its signatures, and how long its limits last."""
-    verdict = spent_by(provider.signatures, verdict.kind, body[:SEARCHED].decode("utf-8", "replace")) or verdict
-    if verdict.kind is EndClass.SUBSCRIPTION_LIMIT and verdict.until is None:
-        return replace(verdict, until=now + provider.default_limit)
-    return verdict

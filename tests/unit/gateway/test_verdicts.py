@@ -8,8 +8,8 @@ from droveway.api.enums import Access, Dialect
 from droveway.cluster.objects import Key
 from droveway.core.signatures import compiled
 from droveway.dialects import SPECS
-from droveway.gateway.attempt import judge
 from droveway.gateway.config import Provider
+from droveway.gateway.verdicts import judge
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 PROVIDER = Provider(Key("ns", "a"), Dialect.OPENAI_CHAT, Access.GATEWAY, "http://x", "ns/a",
