@@ -121,7 +121,8 @@ class Connection(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         full: Any = _full
         joined: Any = _Joined(cycle.transport, self._close)
-        cycle.transport = joined
+        if cycle.scope["method"] != "HEAD":  # whose head is all that is sent
+            cycle.transport = joined
         super()._start_asgi_task(cycle, full if self._spare and cycle.scope["path"] not in _PROBES else app)
 
     def on_response_complete(self) -> None:
