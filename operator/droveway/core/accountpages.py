@@ -1,4 +1,4 @@
-"""What must survive a restart of an account: its limits, throttles in a row, and how much of its quota is used.
+"""What must survive a restart of an account: its limits, throttles in a row, how it comes back, how much of its quota is used.
 
 The status of a ModelProvider says the same for people, but later: a page is written together with the numbers of the events
 behind it, so that what is acknowledged is never forgotten.
@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import orjson
 
 from droveway.core.limitbook import Limit, Streak
+from droveway.core.ramp import Comeback
 from droveway.core.summary import limit_from_dict, limit_to_dict
 from droveway.core.utilization import Reading
 
@@ -24,12 +25,14 @@ class AccountPage:
         limits: also those that are over while no success has shown it; with who told them, `gateway` or `sidecar`.
         streak: throttles in a row, None when there was none since the last success.
         readings: how much of each window is used.
+        comebacks: what takes work again in steps, by what the limit covered.
     """
 
     as_of: datetime
     limits: tuple[tuple[Limit, str], ...] = ()
     streak: Streak | None = None
     readings: tuple[Reading, ...] = ()
+    comebacks: tuple[tuple[str, Comeback], ...] = ()
 
 
 def pages_to_json(pages: Mapping[str, AccountPage]) -> str:
@@ -57,13 +60,14 @@ def _to_dict(key: str, page: AccountPage) -> dict[str, object]:
         "windows": [
             [r.window, r.used_percent, r.resets_at and r.resets_at.isoformat(), r.at.isoformat()] for r in page.readings
         ],
+        "back": [[covers, back.since.isoformat(), back.successes] for covers, back in page.comebacks],
     }
 
 
 def _from_dict(found: Mapping[str, object]) -> AccountPage:
-    limits, streak, windows = found["limits"], found["streak"], found["windows"]
-    if not isinstance(limits, list) or not isinstance(windows, list):
-        raise TypeError("limits and windows are lists")
+    limits, streak, windows, back = found["limits"], found["streak"], found["windows"], found.get("back", [])
+    if not (isinstance(limits, list) and isinstance(windows, list) and isinstance(back, list)):
+        raise TypeError("limits, windows and what comes back are lists")
     return AccountPage(
         as_of=_time(found["as_of"]),
         limits=tuple((limit_from_dict(limit)[1], str(source)) for limit, source in limits),
@@ -72,6 +76,7 @@ def _from_dict(found: Mapping[str, object]) -> AccountPage:
             Reading(str(window), int(used), _time(resets_at) if resets_at else None, _time(at))
             for window, used, resets_at, at in windows
         ),
+        comebacks=tuple((str(covers), Comeback(_time(since), int(count))) for covers, since, count in back),
     )
 
 

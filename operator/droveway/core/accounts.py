@@ -89,8 +89,8 @@ class Accounts:
 
     def _page(self, key: str, now: datetime) -> AccountPage:
         limits = [(limit, self._source(key, limit)) for limit in self._book.all_of(key)]
-        readings = self._used.readings(key, now)
-        return AccountPage(now, tuple(limits), self._book.streaks.get(key), tuple(readings))
+        readings, back = self._used.readings(key, now), self._trials.comebacks(key, now)
+        return AccountPage(now, tuple(limits), self._book.streaks.get(key), tuple(readings), tuple(back))
 
     def restore(self, pages: Mapping[str, AccountPage]) -> None:
         """Goes on from pages. Of two pages of one account the later one is right; what was learnt after both stands."""
@@ -109,6 +109,8 @@ class Accounts:
                 self._book.restore_streak(key, page.streak)
             for told in page.readings:
                 self._used.note(key, [told], told.at)
+            for covers, comeback in page.comebacks:
+                self._trials.restore(key, covers, comeback)
 
     def forget(self, provider: str) -> None:
         """The provider was deleted, and its status with it. Its group's limits stay if others share them."""

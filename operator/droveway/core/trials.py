@@ -1,13 +1,13 @@
 """Quotas that are said to be back: one goes first, the others follow when it went well. Standard library only.
 
 Resets are often guessed, and many may wait for the same one. Without this all of them start together and meet the limit again.
-Kept in memory alone: after a restart the first look at a quota is a trial like any other.
+Who tries is kept in memory alone: after a restart the first look at a quota is a trial like any other.
 """
 
 from datetime import datetime, timedelta
 
 from droveway.core.limitbook import Limit, LimitBook, Page, pages
-from droveway.core.ramp import STEP, Comeback, slowest
+from droveway.core.ramp import FULL, STEP, Comeback, slowest
 
 TRIAL = timedelta(seconds=60)
 """How long a quota is on trial without news. Silence is consent: a limit shows in the first answer."""
@@ -61,6 +61,16 @@ class Trials:
         if not self._back and not self._book:
             return None
         return slowest([*(self._back.get(page) for page in pages(key, model)), self._untold(key, model, now)], now)
+
+    def comebacks(self, key: str, now: datetime) -> list[tuple[str, Comeback]]:
+        """What comes back in steps after its limit, by what that covered."""
+        return sorted((page[1], back) for page, back in self._back.items() if page[0] == key and back.share(now) < FULL)
+
+    def restore(self, key: str, covers: str, comeback: Comeback) -> None:
+        """Goes on with a comeback after a restart, unless a later one is known."""
+        held = self._back.get((key, covers))
+        if held is None or held.since < comeback.since:
+            self._back[key, covers] = comeback
 
     def forget(self, key: str) -> None:
         """The account behind a quota key is gone."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from droveway.api import names
@@ -55,6 +55,7 @@ ENDS = {
     "no money": failure(1, 0, verdict(EndClass.BALANCE_EXHAUSTED)),
     "use of a subscription": replace(completion(1), utilization=(Reading("5h", 93, after(50), after(0)),)),
 }
+COMING_BACK = ["a success", "a success", "a spent subscription", "an outage", "an outage", "an outage"]
 FATES = ["lives", "killed", "killed unheard"]
 
 
@@ -121,6 +122,7 @@ class TestAcknowledged:
 
     @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(st.lists(st.tuples(st.sampled_from(list(ENDS)), st.sampled_from(FATES), st.booleans()), max_size=10))
+    @example([(end, "lives", False) for end in COMING_BACK] + [("a success", "killed", False)])
     def test_whoever_is_killed_stands_where_one_stands_who_was_not(self, steps: list[tuple[str, str, bool]]) -> None:
         asyncio.run(_stand_alike(steps))
 
