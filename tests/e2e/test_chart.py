@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -25,7 +26,7 @@ from helpers.team import (
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
-CRDS = {f"{plural}.droveway.dev" for plural in ("agents", "agentruns", "modelproviders", "modelroutes")}
+CRDS = {file.stem.partition("_")[2] + ".droveway.dev" for file in (Path(__file__).parents[2] / "crds").glob("*.yaml")}
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,12 @@ order gives the same.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
 
 from droveway.core.completion import TokenBreakdown
-
-TOKEN_FIELDS = tuple(f.name for f in fields(TokenBreakdown))
+from droveway.core.events import TOKEN_FIELDS
 
 MOST_TOKENS = 2**63 - 1
 """No completion used more of a kind; what claims to counts as that."""

@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 from typing import Any, Self
 
 from droveway.api.enums import LIMIT_CLASSES, EndClass
-from droveway.core.bucket import TOKEN_FIELDS, Bucket
+from droveway.core.bucket import Bucket
 from droveway.core.completion import TokenBreakdown
+from droveway.core.events import TOKEN_FIELDS
 from droveway.core.limitbook import Limit, Streak
 from droveway.core.moments import AFTER_ALL, BEFORE_ALL, microseconds, parsed
 from droveway.core.sums import MOST
