@@ -264,6 +264,8 @@ class Queueing(RuleBasedStateMachine):
                 self.slots.resize(self.slots.limit + 1)
             self.tasks[name].cancel()
 
+        for other in self.order if admitted_too else ():  # the turn may have been its own, and is used up then
+            self.passed_over[f"{name[0]} by {other}"] = 0
         self.run(go())
 
     @rule(limit=st.integers(0, 4))
