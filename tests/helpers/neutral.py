@@ -119,4 +119,4 @@ def read(dialect: Dialect, **body: Any) -> Neutral:
 
 
 def converted(spoken: Dialect, wanted: Dialect, body: dict[str, Any], model: str = "model-b") -> Conversion:
-    return convert(asked(spoken, body), spoken, wanted, model, "req-1", 1)
+    return convert(asked(spoken, body), spoken, wanted, model, "req-1", 1, drops_thoughts=True)

@@ -168,6 +168,13 @@ class MidStream(StrEnum):
     RESTART = "Restart"
 
 
+class EarlierThoughts(StrEnum):
+    """What becomes of thoughts in a conversation that goes to another vendor, where nobody can read them."""
+
+    REFUSE = "Refuse"
+    DROP = "Drop"
+
+
 class ConditionType(StrEnum):
     """Types of conditions on our resources."""
 

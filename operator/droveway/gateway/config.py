@@ -5,7 +5,17 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
-from droveway.api.enums import Access, CircuitName, ConditionType, Dialect, EndClass, OnLimit, QuotaWindow, Strategy
+from droveway.api.enums import (
+    Access,
+    CircuitName,
+    ConditionType,
+    Dialect,
+    EarlierThoughts,
+    EndClass,
+    OnLimit,
+    QuotaWindow,
+    Strategy,
+)
 from droveway.api.v1alpha1 import CandidateStatus, ModelProvider, ModelRoute, TenantQuota
 from droveway.cluster.objects import Key
 from droveway.core.cacheterms import CacheRule
@@ -100,7 +110,7 @@ class Mirror(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The choice."""
+    """The choice. `drops_thoughts`: a conversation goes to another vendor without what was thought in it (`earlierThoughts`)."""
 
     key: Key
     strategy: Strategy
@@ -110,6 +120,7 @@ class Route:
     cache: CacheRule = field(default_factory=CacheRule)
     timing: Timing = field(default_factory=Timing)
     mirror: Mirror | None = None
+    drops_thoughts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,6 +372,7 @@ def route_of(manifest: dict[str, Any]) -> Route:
         cache=CacheRule(spec.cache.mode, spec.cache.ttl_seconds),
         timing=timing_of(spec),
         mirror=Mirror(spec.mirror.candidate, spec.mirror.percent) if spec.mirror else None,
+        drops_thoughts=spec.earlier_thoughts is EarlierThoughts.DROP,
     )
 
 

@@ -90,7 +90,9 @@ class Passages:
 
     def _convert(self, dialect: Dialect, model: str) -> Passage:
         asked, now = self._asked, int(datetime.now(UTC).timestamp())
-        found = convert(asked.request, asked.spec.dialect, dialect, model, asked.id, now, self._resume)
+        found = convert(
+            asked.request, asked.spec.dialect, dialect, model, asked.id, now, self._resume, asked.route.drops_thoughts
+        )
         return Passage(SPECS[dialect], found.request, found)
 
     def _message(self, dialect: Dialect, what: str) -> str:

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from droveway.api.enums import CacheMode, CircuitName, MidStream, OnExhausted, Strategy
+from droveway.api.enums import CacheMode, CircuitName, EarlierThoughts, MidStream, OnExhausted, Strategy
 from droveway.api.v1alpha1.common import (
     AGE,
     REMEDY,
@@ -135,6 +135,13 @@ class ModelRouteSpec(Wire):
     hedge: Annotated[
         Hedge | None, Field(description="Ask the next candidate as well when the first one is late. Default: never.")
     ] = None
+    earlier_thoughts: Annotated[
+        EarlierThoughts,
+        Field(
+            description="A conversation holds thoughts, signed or encrypted for their own vendor, and the candidate speaks "
+            "another dialect: leave the candidate out for this request, or drop the thoughts. See docs/conversion.md."
+        ),
+    ] = EarlierThoughts.REFUSE
     mid_stream: Annotated[
         MidStream,
         Field(

@@ -138,6 +138,7 @@ def convert(
     request_id: str,
     created: int,
     resume: Resume | None = None,
+    drops_thoughts: bool = False,
 ) -> Conversion:
     """The request in another dialect.
 
@@ -149,6 +150,7 @@ def convert(
         request_id: names answers and calls that the provider leaves without an id; unique.
         created: epoch seconds.
         resume: the answer has begun already, and this is about the rest; the two dialects may be one then.
+        drops_thoughts: go on without what a model has thought in this conversation.
 
     Raises:
         CannotCarry: it holds what the other dialect has no words for.
@@ -157,6 +159,8 @@ def convert(
         raise CannotCarry("a count of tokens: only the vendor of the model can count them")
     client, provider = DIALECTS[spoken], DIALECTS[wanted]
     neutral = replace(client.read_request(asked.body), stream=asked.stream)
+    if neutral.thoughts and not drops_thoughts:
+        raise CannotCarry("thoughts for their own vendor alone; earlierThoughts: Drop of the route leaves them out")
     if resume:
         neutral = replace(neutral, turns=(*neutral.turns, *resume.turns))
     body = provider.write_request(neutral, model)

@@ -66,6 +66,7 @@ def read(body: dict[str, Any]) -> Neutral:
         stop=strings(body.get("stop_sequences")),
         format=_format(table(table(body.get("output_config")).get("format")) or table(body.get("output_format"))),
         stream=body.get("stream") is True,
+        thoughts=any(_is_thought(block) for message in tables(body.get("messages")) for block in _blocks(message)),
     )
 
 
@@ -106,11 +107,19 @@ def write(asked: Neutral, model: str) -> dict[str, Any]:
 
 def _turn(message: dict[str, Any], names: dict[str, str]) -> Turn:
     role: Role = "assistant" if message.get("role") == "assistant" else "user"
-    content = message.get("content")
-    blocks = [{"type": "text", "text": content}] if isinstance(content, str) else tables(content)
+    blocks = _blocks(message)
     if message.get("role") == "system":
         return Turn("user", tuple(later_instructions(part.text) for part in _texts(blocks)))
-    return Turn(role, tuple(_part(block, names) for block in blocks if block.get("type") not in _THOUGHTS))
+    return Turn(role, tuple(_part(block, names) for block in blocks if not _is_thought(block)))
+
+
+def _blocks(message: dict[str, Any]) -> list[dict[str, Any]]:
+    content = message.get("content")
+    return [{"type": "text", "text": content}] if isinstance(content, str) else tables(content)
+
+
+def _is_thought(block: dict[str, Any]) -> bool:
+    return block.get("type") in _THOUGHTS
 
 
 def _part(block: dict[str, Any], names: dict[str, str]) -> Part:

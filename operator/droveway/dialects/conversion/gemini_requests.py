@@ -68,6 +68,9 @@ def read(body: dict[str, Any]) -> Neutral:
         top_k=None if top_k == _TOP_K else top_k,
         stop=strings(config.get("stopSequences")),
         format=_format(config),
+        thoughts=any(
+            p.get("thought") for content in tables(body.get("contents")) for p in tables(content.get("parts"))
+        ),
     )
 
 

@@ -137,6 +137,8 @@ class Neutral:
         parallel: several tools may be called at once.
         max_tokens: None: not stated.
         effort: how hard to think, in OpenAI's words; "" for not stated.
+        thoughts: the conversation held thoughts of a model, which are left out here: signed or encrypted as they are, they
+            are worth something at their own vendor only.
     """
 
     turns: tuple[Turn, ...]
@@ -152,6 +154,7 @@ class Neutral:
     format: Format | None = None
     effort: str = ""
     stream: bool = False
+    thoughts: bool = False
 
     @property
     def origins(self) -> dict[str, Origin]:

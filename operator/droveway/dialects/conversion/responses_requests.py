@@ -51,13 +51,13 @@ def read(body: dict[str, Any]) -> Neutral:
     refuse(body, "previous_response_id", "conversation", "prompt", "background", "top_logprobs")
     given = body.get("input")
     items = [{"role": "user", "content": given}] if isinstance(given, str) else tables(given)
-    items = [item for item in items if item.get("type") != "reasoning"]
-    first, names = list(takewhile(_instructs, items)), dict[str, str]()
+    said = [item for item in items if item.get("type") != "reasoning"]
+    first, names = list(takewhile(_instructs, said)), dict[str, str]()
     choice = body.get("tool_choice")
     return Neutral(
         temperature=varied(body.get("temperature")),
         top_p=varied(body.get("top_p")),
-        turns=conversation([_turn(item, names) for item in dropwhile(_instructs, items)]),
+        turns=conversation([_turn(item, names) for item in dropwhile(_instructs, said)]),
         system=tuple(words for words in (text(body.get("instructions")), *map(_words, first)) if words),
         tools=tuple(tool for entry in tables(body.get("tools")) for tool in _tools(entry)),
         choice=read_choice(choice, table(choice) if table(choice).get("type") in ("function", "custom") else {}),
@@ -66,6 +66,7 @@ def read(body: dict[str, Any]) -> Neutral:
         format=_format(table(table(body.get("text")).get("format"))),
         effort=text(table(body.get("reasoning")).get("effort")),
         stream=body.get("stream") is True,
+        thoughts=len(said) < len(items),
     )
 
 

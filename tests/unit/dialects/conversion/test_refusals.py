@@ -108,3 +108,22 @@ def test_whatever_a_client_sends_it_is_carried_or_refused(dialect: Dialect, body
         with suppress(CannotCarry):
             sent = converted(dialect, wanted, body).request
             assert json.loads(sent.raw) == json.loads(json.dumps(sent.body))
+
+
+THOUGHTS = [
+    (
+        A,
+        {"messages": [{"role": "assistant", "content": [{"type": "thinking", "thinking": "hm", "signature": "c2ln"}]}]},
+    ),
+    (A, {"messages": [{"role": "assistant", "content": [{"type": "redacted_thinking", "data": "eA=="}]}]}),
+    (R, {"input": [{"type": "reasoning", "encrypted_content": "eA==", "summary": []}]}),
+    (G, {"contents": [{"role": "model", "parts": [{"text": "hm", "thought": True}]}]}),
+]
+
+
+@pytest.mark.parametrize(("spoken", "body"), THOUGHTS)
+def test_thoughts_are_dropped_only_where_the_route_says_so(spoken: Dialect, body: dict[str, Any]) -> None:
+    request, wanted = asked(spoken, PROMPT[spoken] | body), C
+    with pytest.raises(CannotCarry, match="earlierThoughts: Drop"):
+        convert(request, spoken, wanted, "m", "req-1", 1)
+    assert convert(request, spoken, wanted, "m", "req-1", 1, drops_thoughts=True)
