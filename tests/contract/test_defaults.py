@@ -32,6 +32,7 @@ pytestmark = [pytest.mark.contract, pytest.mark.timeout(300)]
                 },
                 "telemetry": {"windowSeconds": 3600, "staleSeconds": 600},
                 "cache": {"mode": "OnRequest", "ttlSeconds": 86_400},
+                "earlierThoughts": "Refuse",
                 "midStream": "Error",
                 "retry": {
                     "sameCandidate": 0,
