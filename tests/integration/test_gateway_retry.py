@@ -343,3 +343,28 @@ async def test_who_leaves_a_race_ends_both(tmp_path: Path) -> None:
         assert {record.verdict.kind for record in records if record.verdict} == {EndClass.CANCELLED}
         assert gateway.metric("requests_total", outcome="Cancelled") == 1
         assert gateway.metric("in_flight") == 0
+
+
+async def test_who_leaves_a_race_that_is_won_ends_the_winner(tmp_path: Path) -> None:
+    async def speaks_on(talk: Talk) -> None:
+        await talk.head()
+        await talk.events("start", "block")
+        while True:
+            await talk.events("word")
+            await asyncio.sleep(0.02)
+
+    async with (
+        scripted(speaks_on) as (first, a),
+        scripted(silent) as (second, _),
+        serving(tmp_path, provider("a", first), provider("b", second), route("a", "b", hedge=HEDGE)) as gateway,
+    ):
+        asking = asyncio.create_task(gateway.ask(stream=True))
+        await until(lambda: a.seen)
+        await asyncio.sleep(0.2)
+        left_at = time.monotonic()
+        asking.cancel()
+        await asyncio.wait_for(a.seen[0].gone.wait(), 1)
+        assert a.seen[0].gone_at - left_at < 0.1
+        await until(lambda: gateway.metric("in_flight") == 0)
+        records = await gateway.operator.heard(1)
+        assert {record.verdict.kind for record in records if record.verdict} == {EndClass.CANCELLED}

@@ -57,6 +57,13 @@ async def test_a_killed_server_is_told_once_asked_never_and_found_again(caplog: 
         assert await shared.call(lambda r: r.get("a")) is None
 
 
+async def test_a_crowd_waits_for_a_connection_and_the_server_is_not_taken_for_lost() -> None:
+    async with redis_server() as server, connected(server) as shared:
+        answers = await asyncio.gather(*(shared.call(lambda r, n=n: r.echo(str(n))) for n in range(300)))  # type: ignore[misc]
+        assert answers == [str(n).encode() for n in range(300)]
+        assert shared.up
+
+
 async def test_who_is_cancelled_in_the_middle_leaves_the_connection_whole() -> None:
     async with redis_server() as server, connected(server) as shared:
         for number in range(50):

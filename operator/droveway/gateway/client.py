@@ -149,6 +149,8 @@ class Answering:
         if not self.started:
             message["headers"] += self._named
         self.started = True
+        if body := message.get("body"):
+            self._spoke, self._between_events = time.monotonic(), body.endswith(b"\n\n")
         self.done = message.get("more_body") is False
         await self._send(message)
 

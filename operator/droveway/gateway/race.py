@@ -46,7 +46,7 @@ class Race:
                 self._start(turn)
             return await self._decided()
         finally:
-            self._overtake(self._winner)
+            self._end_all()
             await asyncio.gather(*(runner.task for runner in self._runners), return_exceptions=True)
 
     def _start(self, turn: Turn) -> None:
@@ -61,11 +61,17 @@ class Race:
         self._winner = lane
         self._overtake(lane)
 
-    def _overtake(self, winner: Lane | None) -> None:
-        """Ends everybody else; without a winner, because nobody waits any more."""
+    def _overtake(self, winner: Lane) -> None:
+        """Ends everybody else."""
         for runner in self._runners:
             if runner.lane is not winner and not runner.task.done():
-                runner.lane.overtaken = winner is not None
+                runner.lane.overtaken = True
+                runner.task.cancel()
+
+    def _end_all(self) -> None:
+        """Nobody waits any more, not even for the winner; who was overtaken is ending already."""
+        for runner in self._runners:
+            if not (runner.task.done() or runner.task.cancelling()):
                 runner.task.cancel()
 
     async def _decided(self) -> tuple[Turn, Verdict]:

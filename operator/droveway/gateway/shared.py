@@ -24,6 +24,7 @@ _SECONDS = 0.5
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 _PROBE_SECONDS = 5.0  # between two looks at a server that nobody asks anything
 _CONNECTIONS = 64
+"""At most; who finds all of them busy waits. One more is for looking whether the server is there."""
 
 Ask = Callable[["Redis"], Awaitable[T]]
 
@@ -62,7 +63,7 @@ class Shared:
                 socket_connect_timeout=_SECONDS,
                 socket_timeout=_SECONDS,
                 retry=Retry(NoBackoff(), 0),
-                max_connections=_CONNECTIONS,
+                max_connections=_CONNECTIONS + 1,
             )
         except ValueError as error:
             raise UserMustAct(f"DROVEWAY_VALKEY_URL is no address such as redis://host:6379/0: {error}") from None
@@ -70,6 +71,7 @@ class Shared:
         self.on_return: list[Callable[[], object]] = []
         self._lost = asyncio.Event()
         self._lost.set()
+        self._free = asyncio.Semaphore(_CONNECTIONS)
         self._asking: set[asyncio.Task[Any]] = set()
         metrics.shared_up.set(0)
 
@@ -115,7 +117,10 @@ class Shared:
 
     async def _ask(self, ask: Ask[T]) -> T:
         try:
-            return await ask(self._redis)
+            async with self._free:
+                if not self.up:  # lost while it waited
+                    raise Away
+                return await ask(self._redis)
         except self._failures as error:
             self._metrics.shared_failures.inc()
             self._lose(error)

@@ -1,5 +1,6 @@
 """What an exchange answers is passed on as it comes, and only remembered when it may be given again."""
 
+from math import inf
 from typing import Any
 
 import pytest
@@ -44,6 +45,16 @@ async def test_the_client_gets_everything_and_our_headers() -> None:
     assert (world.client.started, world.client.done) == (True, True)
     assert world.tee.body == b"one two"
     assert world.tee.headers[b"x-droveway-candidate"] == b"a"
+
+
+async def test_the_client_of_a_silent_provider_is_owed_a_ping_between_two_events() -> None:
+    world = World()
+    await world.answer(b"data: one\n\n", end=False)
+    assert world.client.silent_since(inf)
+    await world.exchange.piece(b"data: t")
+    assert not world.client.silent_since(inf)
+    await world.exchange.end(b"wo\n\n")
+    assert not world.client.silent_since(inf)
 
 
 async def test_a_client_that_has_left_gets_nothing_more_and_the_rest_is_remembered() -> None:
