@@ -136,7 +136,9 @@ class GatewayMetrics:
         self.events_oldest = m.plain_gauge(
             "events_oldest_seconds", "Age of the oldest event that the operator has not acknowledged; 0: there is none."
         )
-        self.events_dropped = m.plain_counter("events_dropped", "Events given up because too many were pending.")
+        self.events_dropped = m.plain_counter(
+            "events_dropped", "Events given up: too many were pending, or the operator does not understand them."
+        )
         self.connections = m.plain_gauge("connections", "Connections of agents.")
         self.open_requests = m.plain_gauge("open_requests", "Requests that are not answered yet.")
         self.upstream_connections = m.plain_gauge("upstream_connections", "Connections to providers that are in use.")

@@ -28,6 +28,7 @@ _PRICE_SECONDS = 0.3  # bad news does not wait longer for the price of what goes
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 _AT_ONCE = 16  # batches on their way at once
 _MOST_PENDING = 20_000
+_KNOWN_TO_ALL = (RecordKind.COMPLETION, RecordKind.EXHAUSTED)  # operators of all versions
 
 
 @dataclass(slots=True)
@@ -151,8 +152,7 @@ class Reporter:
             self._price(route, entry)
         upto = chosen[-1].record.number
         if self._url:
-            body = batch_to_dict(Batch(self.source, route.namespace, route.name, tuple(e.record for e in chosen)))
-            upto = await self._post(session, orjson.dumps(body), upto)
+            upto = await self._post_understood(session, route, tuple(entry.record for entry in chosen))
         before = self._pending
         while line.entries and line.entries[0].record.number <= upto:
             line.entries.popleft()
@@ -179,8 +179,29 @@ class Reporter:
         counted = self._metrics.mirror_cost if record.kind is RecordKind.MIRROR else self._metrics.cost
         counted(*target).inc(cost)
 
-    async def _post(self, session: aiohttp.ClientSession, body: bytes, last: int) -> int:
-        """The number up to which nothing has to be sent again."""
+    async def _post_understood(self, session: aiohttp.ClientSession, route: Key, records: tuple[Record, ...]) -> int:
+        """The number up to which nothing has to be sent again. What the operator does not understand takes no other with it.
+
+        An earlier one does not know the later kinds; otherwise the odd record is searched by halves.
+        """
+        try:
+            return await self._post(session, Batch(self.source, route.namespace, route.name, records))
+        except _NotUnderstood as refusal:
+            why = str(refusal)
+        known = tuple(r for r in records if r.kind in _KNOWN_TO_ALL)
+        if 1 < len(records) == len(known):
+            head, tail = records[: len(records) // 2], records[len(records) // 2 :]
+            upto = await self._post_understood(session, route, head)
+            return await self._post_understood(session, route, tail) if upto >= head[-1].number else upto
+        rest = known[: len(records) - 1]  # a single one is left out, whatever it is
+        log.error("the operator does not understand %d events: %s", len(records) - len(rest), why)
+        self._metrics.events_dropped.inc(len(records) - len(rest))
+        upto = await self._post_understood(session, route, rest) if rest else records[-1].number
+        return upto if rest and upto < rest[-1].number else records[-1].number
+
+    async def _post(self, session: aiohttp.ClientSession, batch: Batch) -> int:
+        """The number up to which the operator has written everything."""
+        body = orjson.dumps(batch_to_dict(batch))
         headers = {"content-type": "application/json"}
         if token := _read(self._token_file):
             headers["authorization"] = f"Bearer {token}"
@@ -189,11 +210,7 @@ class Reporter:
                 if answer.status == 200:
                     return int(orjson.loads(await answer.read())["acknowledged"])
                 if answer.status == 400:
-                    log.error(
-                        "the operator does not understand our events, they are dropped: %s", (await answer.text())[:200]
-                    )
-                    self._metrics.events_dropped.inc()
-                    return last
+                    raise _NotUnderstood((await answer.text())[:200])
                 wait = answer.headers.get("retry-after", "")
                 if answer.status != 503:
                     log.warning(
@@ -214,6 +231,10 @@ class Reporter:
         longest.entries.popleft()
         self._pending -= 1
         self._metrics.events_dropped.inc()
+
+
+class _NotUnderstood(Exception):  # noqa: N818 - says what happened
+    """The operator refuses a batch for what is in it."""
 
 
 class _Later(Exception):  # noqa: N818 - says what happened
