@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import TypeAdapter
 
 from droveway.gateway.pricetable import read_table
+from droveway.gateway.settings import GatewaySettings
 
 Manifest = dict[str, Any]
 ROOT = Path(__file__).parents[2]
@@ -303,6 +305,38 @@ def test_gateways_share_a_valkey_that_is_named(values: tuple[str, ...], expected
     env = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
     found = [{k: v for k, v in e.items() if k != "name"} for e in env if e["name"] == "DROVEWAY_VALKEY_URL"]
     assert found == ([expected] if expected else [])
+
+
+def test_every_setting_of_the_gateway_has_a_value_in_the_chart() -> None:
+    deployment = find(render("gateway.valkey.url=redis://valkey:6379/0"), "Deployment", "droveway-gateway")
+    env = {e["name"]: e.get("value") for e in deployment["spec"]["template"]["spec"]["containers"][0]["env"]}
+    elsewhere = {"host", "port", "config_dir", "token_file", "otel_enabled"}  # of the pod itself, or OpenTelemetry's
+    for name, field in GatewaySettings.model_fields.items():
+        if name not in elsewhere:
+            assert f"DROVEWAY_{name.upper()}" in env
+            if isinstance(field.default, int | float):
+                told = TypeAdapter(type(field.default)).validate_python(env[f"DROVEWAY_{name.upper()}"])
+                assert (name, told) == (name, field.default)
+
+
+def test_limits_reach_the_gateway_as_they_are() -> None:
+    values = "gateway.maxBodyMebibytes=8,gateway.maxConnections=100000,gateway.queueSeconds=5"
+    deployment = find(render(values), "Deployment", "droveway-gateway")
+    env = {e["name"]: e.get("value") for e in deployment["spec"]["template"]["spec"]["containers"][0]["env"]}
+    assert env["DROVEWAY_MAX_BODY_BYTES"] == "8388608"
+    assert env["DROVEWAY_MAX_CONNECTIONS"] == "100000"
+    assert env["DROVEWAY_QUEUE_SECONDS"] == "5"
+
+
+def test_who_scrapes_is_let_through_when_it_is_named() -> None:
+    peer = "networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.team=monitoring"
+    manifests = render("networkPolicy.enabled=true", peer)
+    for name, port in (("droveway-gateway", 8099), ("droveway-operator", 8000)):
+        *_, scraping = find(manifests, "NetworkPolicy", name)["spec"]["ingress"]
+        expected = [{"namespaceSelector": {"matchLabels": {"team": "monitoring"}}}]
+        assert scraping == {"ports": [{"port": port}], "from": expected}
+    for name in ("droveway-gateway", "droveway-operator"):
+        assert len(find(render("networkPolicy.enabled=true"), "NetworkPolicy", name)["spec"]["ingress"]) == 1
 
 
 def test_a_password_does_not_go_into_the_values() -> None:
