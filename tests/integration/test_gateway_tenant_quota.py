@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 
 from droveway.api.enums import EndClass, QuotaWindow
+from droveway.api.v1alpha1 import TenantQuota
+from droveway.core.tenant import rules_of
 from droveway.core.windows import CALENDAR, end_of, start_of
 from helpers.gateway import Answer, Running, asgi, provider, respond, route, run, serving, until
 
@@ -177,6 +180,42 @@ async def test_concurrency_waits_and_is_refused_when_its_patience_ends(tmp_path:
         assert "2 of 2 requests at once" in refused.json["error"]["message"]
         upstream.open.set()
         assert [answer.status for answer in await asyncio.gather(*held)] == [200, 200]
+
+
+@pytest.mark.parametrize("after", [quota(maxInFlight=2), None], ids=["raised", "deleted"])
+async def test_who_waits_goes_by_the_quota_as_it_is_now(tmp_path: Path, after: dict[str, Any] | None) -> None:
+    upstream = Costly()
+    upstream.open.clear()
+    async with (
+        asgi(upstream) as url,
+        serving(tmp_path, provider("a", url), route("a"), quota(maxInFlight=1), queue_seconds=60) as running,
+    ):
+        first = asyncio.create_task(running.ask())
+        await until(lambda: upstream.inside == 1)
+        second = asyncio.create_task(running.ask())
+        await asyncio.sleep(0.1)
+        assert upstream.inside == 1
+        config = running.gateway.config
+        ((held,),) = config.snapshot.quotas.values()
+        config.put_quota(held.key, replace(held, rules=rules_of(TenantQuota.model_validate(after))) if after else None)
+        await until(lambda: upstream.inside == 2)
+        upstream.open.set()
+        assert (await first).status == (await second).status == 200
+
+
+async def test_a_picture_is_not_taken_for_a_long_text(tmp_path: Path) -> None:
+    upstream = Costly()
+    upstream.open.clear()
+    picture = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "A" * 400_000}}
+    async with (
+        asgi(upstream) as url,
+        serving(tmp_path, provider("a", url), route("a"), quota(perMinute={"maxTokens": 50_000})) as running,
+    ):
+        messages = [{"role": "user", "content": [picture]}]
+        asking = [asyncio.create_task(running.ask(messages=messages, max_tokens=100)) for _ in range(2)]
+        await until(lambda: upstream.inside == 2)
+        upstream.open.set()
+        assert [(await each).status for each in asking] == [200, 200]
 
 
 async def test_shadow_refuses_nothing_and_counts_what_it_would_have(tmp_path: Path) -> None:

@@ -114,6 +114,7 @@ class TenantBook:
         self._seconds[second] = Second(held.requests + more.requests, held.tokens + more.tokens)
 
     def _forget(self, now: datetime) -> None:
-        oldest = now.timestamp() - MINUTE_SECONDS
-        for second in [second for second in self._seconds if second <= oldest]:
+        """Forgets what is no longer of this minute; or not yet: then the clock was set back."""
+        oldest, latest = now.timestamp() - MINUTE_SECONDS, now.timestamp() + MINUTE_SECONDS
+        for second in [second for second in self._seconds if not oldest < second <= latest]:
             del self._seconds[second]

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from droveway.api.enums import EndClass, QuotaUnit, QuotaWindow
 from droveway.core.completion import TokenBreakdown
+from droveway.core.estimate import input_tokens
 from droveway.core.quota import NOTHING, Amount, Rules
 from droveway.core.quotabook import Told
 from droveway.core.tally import nano_dollars
@@ -25,7 +26,6 @@ from droveway.gateway.sharedquota import BEAT_SECONDS, SharedQuota
 from droveway.gateway.tenants import Tenant, Wish
 
 _OUTPUT_TOKENS = 4096  # of a request that states no bound
-_BYTES_PER_TOKEN = 4
 
 
 class Quotas:
@@ -72,7 +72,7 @@ class Quotas:
             return await self._refuse(asked, answering, Verdict(EndClass.BUDGET_EXCEEDED, None, Scope.REQUEST, spent))
         tenant, request = self._tenants.get(run.namespace), f"{self._boot}-{next(self._numbers)}"
         if tenant:
-            verdict = await tenant.enter(self._wish(request, asked, began))
+            verdict = await tenant.enter(self._wish(tenant, request, asked, began))
             account.phases.queue += time.monotonic() - began
             if verdict:
                 return await self._refuse(asked, answering, verdict)
@@ -92,9 +92,9 @@ class Quotas:
             if tenant is None:
                 tenant = self._tenants[namespace] = Tenant(namespace, self._metrics, self._shared)
             tenant.book.adopt(_latest(quotas), now)
-            tenant.look_again()
+            tenant.obey(tuple(quota.rules for quota in quotas))
         for namespace in self._tenants.keys() - snapshot.quotas.keys():
-            del self._tenants[namespace]  # requests that are under way hold on to theirs
+            self._tenants.pop(namespace).obey(())  # requests that are under way hold on to theirs
 
     async def run(self) -> None:
         """Keeps the leases that open requests have in Valkey, until cancelled."""
@@ -115,16 +115,14 @@ class Quotas:
         """Waits until what was used is told."""
         await asyncio.gather(*(tenant.close() for tenant in self._tenants.values()))
 
-    def _wish(self, request: str, asked: Asked, began: float) -> Wish:
-        run = asked.caller.run
-        rules = tuple(quota.rules for quota in self._config.snapshot.quotas.get(run.namespace, ()))
+    def _wish(self, tenant: Tenant, request: str, asked: Asked, began: float) -> Wish:
         patience = min(self._queue_seconds, asked.deadline.left(began))
-        return Wish(request, run.uid, rules, self._estimate(asked, rules), patience)
+        return Wish(request, asked.caller.run.uid, self._estimate(asked, tenant.rules), patience)
 
     def _estimate(self, asked: Asked, rules: Sequence[Rules]) -> Amount:
         """What a request will use at most, as far as one can tell: its size, and the output that it allows."""
         request = asked.request
-        into = len(request.raw) // _BYTES_PER_TOKEN
+        into = input_tokens(len(request.raw), request.body)
         out = asked.spec.most_output_tokens(request) or _OUTPUT_TOKENS
         cost = 0
         if any(bound.unit is QuotaUnit.COST for rule in rules for bound in rule.bounds):

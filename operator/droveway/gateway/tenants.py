@@ -35,7 +35,6 @@ class Wish:
 
     request: str
     party: str
-    rules: tuple[Rules, ...]
     estimate: Amount
     deadline: float = inf
 
@@ -50,10 +49,11 @@ class Tenant:
 
     Attributes:
         book: what this replica knows by itself; it goes by that while Valkey is away.
+        rules: of its quotas as they are now; who waits goes by them, too.
     """
 
     def __init__(self, name: str, metrics: GatewayMetrics, shared: SharedQuota | None) -> None:
-        self.book = TenantBook()
+        self.book, self.rules = TenantBook(), tuple[Rules, ...]()
         self._name, self._metrics, self._shared = name, metrics, shared
         self._door = Slots(1)  # whoever waits stands here; the one inside is next
         self._changed = asyncio.Event()
@@ -77,7 +77,7 @@ class Tenant:
             await self._door.acquire(wish.party, wish.deadline)
         except QueueTimeout:
             now = datetime.now(UTC)
-            against = violations(self.book.view(now), wish.estimate, wish.rules, now)
+            against = violations(self.book.view(now), wish.estimate, self.rules, now)
             return self._refused(against, verdict_on(against, 0) or crowd())
         try:
             return await self._wait(wish, began + wish.deadline)
@@ -95,6 +95,11 @@ class Tenant:
         if self._shared:
             self._late = self._late.plus(spent)
             self._in_background(self._settle_together(self._shared, request, spent))
+
+    def obey(self, rules: tuple[Rules, ...]) -> None:
+        """Its quotas have changed; none: they are gone."""
+        self.rules = rules
+        self.look_again()
 
     def look_again(self) -> None:
         """Something was freed or allowed: whoever waits tries once more."""
@@ -136,23 +141,24 @@ class Tenant:
                 return await self._try_together(self._shared, wish, now)
             except Away:
                 pass  # it said so once; until it is back each replica counts for itself
-        against = violations(self.book.view(now), wish.estimate, wish.rules, now)
+        against = violations(self.book.view(now), wish.estimate, self.rules, now)
         if not enforced(against):
             self.book.reserve(wish.request, wish.estimate, now)
         return against
 
     async def _try_together(self, shared: SharedQuota, wish: Wish, now: datetime) -> tuple[Violation, ...]:
+        rules = self.rules  # they may change while Valkey is asked
         known = [(window, self.book.used(window, now)) for window in CALENDAR]
         floors = [Floor(window, amount.minus(self._late).at_least(NOTHING)) for window, amount in known]
         try:
-            seen = await shared.reserve(self._name, wish.request, wish.estimate, wish.rules, floors, now)
+            seen = await shared.reserve(self._name, wish.request, wish.estimate, rules, floors, now)
         except asyncio.CancelledError:
             self._in_background(shared.settle(self._name, wish.request, NOTHING, now))
             raise
         if seen.admitted:
             self.book.reserve(wish.request, wish.estimate, now)
-            return tuple(v for v in violations(seen.view, wish.estimate, wish.rules, now) if not v.enforced)
-        against = violations(seen.view, wish.estimate, wish.rules, now)
+            return tuple(v for v in violations(seen.view, wish.estimate, rules, now) if not v.enforced)
+        against = violations(seen.view, wish.estimate, rules, now)
         if not enforced(against):
             raise Away  # the script and we disagree, which is a bug: nobody is let through without a reservation
         return against

@@ -220,6 +220,15 @@ def test_a_new_day_begins_empty_and_yesterdays_record_is_none_of_its_business() 
     assert book.used(DAY, tomorrow).tokens == 5
 
 
+def test_a_clock_that_is_set_back_does_not_make_the_minute_last_for_ever() -> None:
+    book, earlier = TenantBook(), NOW - timedelta(hours=1)
+    spent(book, 100)
+    assert book.view(earlier).seconds == {}
+    slightly = NOW - timedelta(seconds=2)
+    spent(book, 100)
+    assert sum(second.tokens for second in book.view(slightly).seconds.values()) == 100
+
+
 def test_what_is_settled_twice_or_was_never_open_changes_nothing() -> None:
     book = TenantBook()
     spent(book, 100)
