@@ -108,7 +108,10 @@ class Tenant:
     async def beat(self) -> None:
         """Keeps the leases of its open requests."""
         if self._shared and self.book.open:
-            await _quietly(self._shared.beat(self._name, dict(self.book.open), datetime.now(UTC)))
+            held = dict(self.book.open)
+            await _quietly(self._shared.beat(self._name, held, datetime.now(UTC)))
+            for ended in held.keys() - self.book.open.keys():  # meanwhile: its lease may have been made again
+                self._in_background(self._shared.settle(self._name, ended, NOTHING, datetime.now(UTC)))
 
     async def close(self) -> None:
         """Waits until Valkey has heard of everything."""
