@@ -3,12 +3,14 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from droveway.api.errors import TryLater
 from droveway.cluster.client import ApiError, Cluster
 from droveway.cluster.informer import Informer
-from droveway.cluster.objects import AGENT_RUNS, MODEL_PROVIDERS, MODEL_ROUTES, SECRETS, TENANT_QUOTAS, Key
+from droveway.cluster.objects import AGENT_RUNS, MODEL_PROVIDERS, MODEL_ROUTES, SECRETS, TENANT_QUOTAS, Key, key_of
 from droveway.gateway.config import (
     Config,
     Provider,
@@ -34,7 +36,7 @@ class Watch:
         cluster: an open connection.
         config: where to serve them.
         namespaces: where to look; none means everywhere.
-        on_error: called for every object that cannot be read; it is then not served.
+        on_error: called for every object that cannot be read; it is then not served. A quota is not lifted by that.
     """
 
     def __init__(
@@ -47,7 +49,7 @@ class Watch:
             ),
             Informer(cluster, MODEL_ROUTES, self._readable(route_of), self._route_changed, namespaces=namespaces),
             Informer(cluster, AGENT_RUNS, self._readable(run_of), self._run_changed, namespaces=namespaces),
-            Informer(cluster, TENANT_QUOTAS, self._readable(quota_of), self._quota_changed, namespaces=namespaces),
+            Informer(cluster, TENANT_QUOTAS, self._quota, self._quota_changed, namespaces=namespaces),
         )
 
     async def run(self) -> None:
@@ -85,6 +87,16 @@ class Watch:
             self._config.put_run(old.uid, None)
         if new is not None and new != old:
             self._config.put_run(new.uid, new)
+
+    def _quota(self, manifest: dict[str, Any]) -> Quota | None:
+        """A TenantQuota; what cannot be read of one is as it was before: leaving it out would lift it."""
+        if found := self._readable(quota_of)(manifest):
+            return found
+        key = key_of(manifest)
+        known = next((quota for quota in self._config.snapshot.quotas.get(key.namespace, ()) if quota.key == key), None)
+        with suppress(ValueError, KeyError, TypeError):
+            return replace(quota_of({**manifest, "status": {}}), used=known.used if known else {})
+        return known
 
     def _readable(self, make: Callable[[dict[str, Any]], T]) -> Callable[[dict[str, Any]], T | None]:
         def keep(manifest: dict[str, Any]) -> T | None:

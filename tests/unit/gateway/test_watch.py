@@ -183,3 +183,27 @@ async def test_the_operators_word_on_a_provider(condition: Manifest, not_ready: 
     manifest = {**PROVIDER, "metadata": {**PROVIDER["metadata"], "generation": 2}, "status": {"conditions": [told]}}
     async with watching(ApiServer(manifest)) as seen:
         assert seen.config.snapshot.providers[Key("ns", "a")].not_ready == not_ready
+
+
+async def test_a_quota_that_cannot_be_read_any_more_is_not_lifted() -> None:
+    quota = made("TenantQuota", "team", {"maxInFlight": 3})
+    server = ApiServer(quota)
+    async with watching(server) as seen:
+        await seen.until(lambda: seen.config.snapshot.quotas)
+        before = seen.config.snapshot.quotas
+        await server.tell("MODIFIED", made("TenantQuota", "team", {"maxInFlight": "of a later version"}))
+        assert seen.errors == 1
+        assert seen.config.snapshot.quotas == before
+        await server.tell("MODIFIED", made("TenantQuota", "team", {"maxInFlight": 5}))
+        assert seen.config.snapshot.quotas != before
+        await server.tell("DELETED", made("TenantQuota", "team", {"maxInFlight": 5}))
+        assert not seen.config.snapshot.quotas
+
+
+async def test_a_quota_whose_status_cannot_be_read_holds() -> None:
+    status = {"used": [{"window": "OfALaterVersion"}]}
+    async with watching(ApiServer(made("TenantQuota", "team", {"maxInFlight": 3}, status))) as seen:
+        await seen.until(lambda: seen.config.snapshot.quotas)
+        ((quota,),) = seen.config.snapshot.quotas.values()
+        assert [bound.most for bound in quota.rules.bounds] == [3]
+        assert seen.errors == 1
