@@ -1,9 +1,11 @@
-"""Metrics whose labelled children are looked up once, not at every event."""
+"""Metrics of a process with one event loop, which alone may touch them; labelled children are looked up once."""
 
 from typing import Any, Generic, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
+
+from droveway.observability.cells import LoopCounter, LoopGauge, LoopHistogram
 
 M = TypeVar("M", Counter, Gauge, Histogram)
 
@@ -50,29 +52,29 @@ class Metrics:
 
     def counter(self, name: str, text: str, *labels: str) -> Family[Counter]:
         """A counter; its exposed name ends in `_total`."""
-        return Family(Counter(f"{self._prefix}_{name}", text, labels, registry=self.registry))
+        return Family(LoopCounter(f"{self._prefix}_{name}", text, labels, registry=self.registry))
 
     def gauge(self, name: str, text: str, *labels: str) -> Family[Gauge]:
         """A gauge."""
-        return Family(Gauge(f"{self._prefix}_{name}", text, labels, registry=self.registry))
+        return Family(LoopGauge(f"{self._prefix}_{name}", text, labels, registry=self.registry))
 
     def histogram(
         self, name: str, text: str, *labels: str, buckets: tuple[float, ...] = LATENCY_BUCKETS
     ) -> Family[Histogram]:
         """A histogram; of seconds, when nothing else is said."""
-        return Family(Histogram(f"{self._prefix}_{name}", text, labels, registry=self.registry, buckets=buckets))
+        return Family(LoopHistogram(f"{self._prefix}_{name}", text, labels, registry=self.registry, buckets=buckets))
 
     def plain_counter(self, name: str, text: str) -> Counter:
         """A counter without labels."""
-        return Counter(f"{self._prefix}_{name}", text, registry=self.registry)
+        return LoopCounter(f"{self._prefix}_{name}", text, registry=self.registry)
 
     def plain_gauge(self, name: str, text: str) -> Gauge:
         """A gauge without labels."""
-        return Gauge(f"{self._prefix}_{name}", text, registry=self.registry)
+        return LoopGauge(f"{self._prefix}_{name}", text, registry=self.registry)
 
     def plain_histogram(self, name: str, text: str, buckets: tuple[float, ...] = LATENCY_BUCKETS) -> Histogram:
         """A histogram of seconds without labels."""
-        return Histogram(f"{self._prefix}_{name}", text, registry=self.registry, buckets=buckets)
+        return LoopHistogram(f"{self._prefix}_{name}", text, registry=self.registry, buckets=buckets)
 
     def expose(self) -> bytes:
         """All of them in Prometheus' text format."""
