@@ -156,7 +156,10 @@ class Attempt:
         try:
             async with asyncio.timeout(None) as timeout:
                 clock = CallClock(clocks, timeout, self._asked.deadline)
-                verdict = await self._send(key, call, clock, clocks.connect)
+                try:
+                    verdict = await self._send(key, call, clock, clocks.connect)
+                finally:
+                    clock.stop()
         except TimeoutError:
             if self._answering.sending:
                 raise AgentStalled from None
