@@ -75,3 +75,28 @@ def test_a_useless_master_file_is_the_users_turn(tmp_path: Path, content: str | 
         (tmp_path / "key").write_text(content)
     with pytest.raises(UserMustAct, match="key"):
         read_master_keys(tmp_path / "key")
+
+
+def test_a_key_that_was_proven_opens_nothing_when_its_run_has_ended() -> None:
+    """Nor does it vouch for a forged one."""
+    runs = {RUN.uid: RUN}
+    doorkeeper = Doorkeeper((CURRENT, PREVIOUS), runs.get)
+    assert doorkeeper.admit(key()) == doorkeeper.admit(key()) == Caller(RUN, 2)
+    with pytest.raises(NotAllowed, match="forged"):
+        doorkeeper.admit(key(FOREIGN))
+    runs[RUN.uid] = Run(RUN.uid, "team-b", RUN.name, RUN.route, attempt=2, live=True)
+    with pytest.raises(NotAllowed, match="forged"):
+        doorkeeper.admit(key())
+    runs[RUN.uid] = Run(RUN.uid, RUN.namespace, RUN.name, RUN.route, attempt=2, live=False)
+    with pytest.raises(NotAllowed, match="has ended"):
+        doorkeeper.admit(key())
+    runs.clear()
+    with pytest.raises(NotAllowed, match="does not exist"):
+        doorkeeper.admit(key())
+
+
+def test_what_was_proven_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("droveway.gateway.identity._MOST_PROVEN", 2)
+    doorkeeper = door()
+    assert [doorkeeper.admit(key(attempt=attempt)).attempt for attempt in range(2, 9)] == [*range(2, 9)]
+    assert len(doorkeeper._proven) <= 2
