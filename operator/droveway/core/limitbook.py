@@ -152,6 +152,8 @@ class LimitBook:
         """
         if (streak := self._streaks.get(key)) and (at or started_at) > streak.last_at:
             del self._streaks[key]
+        if not self._limits:
+            return False
         held = [page for page in pages(key, model) if page in self._limits]
         cleared = [page for page in held if started_at > self._limits[page].set_at]
         for page in cleared:
@@ -160,11 +162,15 @@ class LimitBook:
 
     def find(self, key: str, now: datetime, model: str = "") -> Limit | None:
         """The limit that holds longest for a model of that key at `now`."""
+        if not self._limits:
+            return None
         held = [limit for page in pages(key, model) if (limit := self._limits.get(page)) and limit.until > now]
         return max(held, key=lambda limit: limit.until, default=None)
 
     def unproven(self, key: str, now: datetime, model: str = "") -> tuple[Page, Limit] | None:
         """The limit of a model of that key that ended last, while no success has shown that it did."""
+        if not self._limits:
+            return None
         over = [(p, limit) for p in pages(key, model) if (limit := self._limits.get(p)) and limit.until <= now]
         return max(over, key=lambda found: found[1].until, default=None)
 

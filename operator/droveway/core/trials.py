@@ -48,7 +48,7 @@ class Trials:
         at = at or started_at
         found = self._book.unproven(key, at, model)
         cleared = self._book.succeeded(key, started_at, model, at)
-        for page in pages(key, model) & self._back.keys():
+        for page in pages(key, model) & self._back.keys() if self._back else ():
             self._back[page] = self._back[page].succeeded(started_at)
         if found and started_at > found[1].set_at and _was_long(found[1]):
             page, limit = found

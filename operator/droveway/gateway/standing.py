@@ -271,6 +271,8 @@ class Standing:
     def _limit(self, provider: Provider, model: str, now: datetime) -> Limit | None:
         """The limit that lasts longest, of the operator's word and our own."""
         stated = self._config.snapshot.limits.get(provider.quota_key, ())
+        if not stated:
+            return self._limits.find(provider.quota_key, now, model)
         held = pages(provider.quota_key, model)
         standing = [limit for limit in stated if (provider.quota_key, limit.covers) in held and limit.until > now]
         if own := self._limits.find(provider.quota_key, now, model):
