@@ -111,7 +111,12 @@ class DialectSpec(ABC):
             raise BadRequest(f'"model" must be a string, not {type(model).__name__}')
         operation = self.paths[path]
         stream = operation is Operation.GENERATE and parsed.get("stream") is True
-        return Request(operation, model, stream, path, query, body, parsed)
+        return Request(operation, model, stream, path, query, body, parsed, self._wants_usage(parsed, stream=stream))
+
+    def _wants_usage(self, body: dict[str, Any], *, stream: bool) -> bool:
+        """Whether the client asked for the usage event of a stream."""
+        del body, stream
+        return True
 
     def most_output_tokens(self, request: Request) -> int | None:
         """How many tokens of output a request allows; None: it does not say."""

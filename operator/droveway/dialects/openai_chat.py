@@ -1,6 +1,5 @@
 """OpenAI Chat Completions, and what imitates it: `POST /v1/chat/completions`."""
 
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -23,11 +22,8 @@ class OpenAIChat(OpenAI):
     paths = {"/v1/chat/completions": Operation.GENERATE}
     output_bounds = ("max_completion_tokens", "max_tokens")
 
-    def read_request(self, body: bytes, path: str, query: str = "") -> Request:
-        """Read a client's request, and whether it wants the usage of a stream."""
-        request = super().read_request(body, path, query)
-        wanted = table(request.body.get("stream_options")).get("include_usage") is True
-        return replace(request, wants_usage=wanted or not request.stream)
+    def _wants_usage(self, body: dict[str, Any], *, stream: bool) -> bool:
+        return not stream or table(body.get("stream_options")).get("include_usage") is True
 
     def rewrite(self, request: Request, model: str) -> bytes:
         """The body for upstream. A stream is always asked for its usage: we must know what it cost."""

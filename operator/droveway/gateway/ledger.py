@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from droveway.api.enums import EndClass
+from droveway.api.enums import CostSource, EndClass
 from droveway.core.completion import TokenBreakdown
 from droveway.core.events import Record, RecordKind
 from droveway.core.utilization import Reading
@@ -137,6 +137,8 @@ class Ledger:
         duration = (time.monotonic() if call.ended is None else call.ended) - call.started
         target: Target = (route.namespace, route.name, provider.name, candidate.model)
         self._count(target, call, duration)
+        priced = PricedModel(provider.base_url, provider.dialect, candidate.model)
+        cost = self._reporter.cost(priced, call.tokens)
         call.cost_usd = self._reporter.tell(
             route,
             Record(
@@ -154,13 +156,15 @@ class Ledger:
                 latency_ms=duration * 1000,
                 success=verdict.is_success,
                 tokens=call.tokens,
+                cost_usd=cost,
+                cost_source=None if cost is None else CostSource.PRICED,
                 error=None if verdict.is_success else verdict.reason[:_LONGEST_ERROR],
                 id=f"{asked.id}-{call.number}",
                 verdict=None if verdict.is_success else verdict,
                 utilization=tuple(call.utilization),
                 aside=asked.aside,
             ),
-            PricedModel(provider.base_url, provider.dialect, candidate.model),
+            priced,
         )
         if account.spent:
             account.spent(call)

@@ -15,6 +15,7 @@ import orjson
 
 from droveway.api.enums import CostSource
 from droveway.cluster.objects import Key
+from droveway.core.completion import TokenBreakdown
 from droveway.core.events import Batch, Record, RecordKind, batch_to_dict
 from droveway.gateway.metrics import GatewayMetrics
 from droveway.gateway.prices import PricedModel, Prices
@@ -69,6 +70,11 @@ class Reporter:
         """The number of the next record about a route; the caller makes it and tells it at once."""
         line = self._lines.get(route)
         return line.number + 1 if line else 1
+
+    def cost(self, priced: PricedModel, tokens: TokenBreakdown) -> float | None:
+        """What a call has cost in US dollars; None: it used nothing, or nobody knows its price, or not yet."""
+        rates = self._prices.rates(priced) if tokens.total else None
+        return rates.cost(tokens) if rates else None
 
     def tell(self, route: Key, record: Record, priced: PricedModel | None = None) -> float | None:
         """Takes a record that has its number. Bad news goes out at once.
@@ -174,8 +180,10 @@ class Reporter:
             entry.record = replace(record, cost_source=CostSource.UNKNOWN)
             self._metrics.unpriced(*target).inc()
             return
-        cost = rates.cost(record.tokens)
-        entry.record = replace(record, cost_usd=cost, cost_source=CostSource.PRICED)
+        cost = record.cost_usd
+        if cost is None:
+            cost = rates.cost(record.tokens)
+            entry.record = replace(record, cost_usd=cost, cost_source=CostSource.PRICED)
         counted = self._metrics.mirror_cost if record.kind is RecordKind.MIRROR else self._metrics.cost
         counted(*target).inc(cost)
 
