@@ -19,6 +19,11 @@ class TokenBreakdown:
     cache_write: int = 0
     cache_write_1h: int = 0
 
+    @property
+    def buckets(self) -> tuple[int, int, int, int, int]:
+        """Input, output, reasoning, cache read and cache write."""
+        return self.input, self.output, self.reasoning, self.cache_read, self.cache_write
+
     def __add__(self, other: "TokenBreakdown") -> "TokenBreakdown":
         """The tokens of both."""
         return TokenBreakdown(

@@ -7,6 +7,7 @@ acknowledges the highest number that it has written durably; a source resends wh
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any
 
 from droveway.api.enums import CostSource, EndClass
@@ -87,30 +88,37 @@ class Batch:
     records: tuple[Record, ...]
 
 
+_AS_THEY_ARE = (
+    "run",
+    "run_uid",
+    "attempt",
+    "candidate",
+    "provider",
+    "model",
+    "session_id",
+    "latency_ms",
+    "cost_usd",
+    "error",
+    "id",
+    "stalled",
+    "final",
+    "exit_code",
+    "result",
+    "completions",
+    "aside",
+)
+_values_of = attrgetter(*_AS_THEY_ARE)
+_NO_TOKENS = TokenBreakdown()
+
+
 def record_to_dict(record: Record) -> dict[str, Any]:
     """The record as JSON values; fields at their default are left out."""
     out: dict[str, Any] = {"number": record.number, "kind": record.kind.value, "at": record.at.isoformat()}
-    for name in (
-        "run",
-        "run_uid",
-        "attempt",
-        "candidate",
-        "provider",
-        "model",
-        "session_id",
-        "latency_ms",
-        "cost_usd",
-        "error",
-        "id",
-        "stalled",
-        "final",
-        "exit_code",
-        "result",
-        "completions",
-        "aside",
-    ):
-        if (value := getattr(record, name)) is not None and value is not False and value != "":  # 0 is a value
-            out[name] = value
+    out |= {
+        name: value
+        for name, value in zip(_AS_THEY_ARE, _values_of(record), strict=True)
+        if value is not None and value is not False and value != ""  # 0 is a value
+    }
     if not record.success:
         out["success"] = False
     if record.started_at:
@@ -119,8 +127,8 @@ def record_to_dict(record: Record) -> dict[str, Any]:
         out["end_class"] = record.end_class.value
     if record.cost_source:
         out["cost_source"] = record.cost_source.value
-    if record.tokens != TokenBreakdown():
-        out["tokens"] = {name: getattr(record.tokens, name) for name in TOKEN_FIELDS}
+    if record.tokens != _NO_TOKENS:
+        out["tokens"] = dict(zip(TOKEN_FIELDS, (record.tokens.total, *record.tokens.buckets), strict=True))
     if record.utilization:
         out["utilization"] = [
             [told.window, told.used_percent, told.resets_at and told.resets_at.isoformat()]

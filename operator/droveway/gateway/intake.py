@@ -139,10 +139,8 @@ class Intake:
         route = on or own
         request = spec.read_request(body, scope["path"], _KEY_PARAMETER.sub("", query).lstrip("&"))
         session = next((value.decode("latin-1") for name, value in headers if name in _SESSION_HEADERS), "")
-        headers = [
-            *(pair for pair in headers if pair[0] != b"x-request-id"),
-            (b"x-request-id", origin.request_id.encode()),
-        ]
+        headers = [pair for pair in headers if pair[0] != b"x-request-id"]
+        headers.append((b"x-request-id", origin.request_id.encode()))
         trace = origin.trace or _attempt(caller.run.uid, caller.attempt)
         terms = read_terms_of(headers, route) if request.operation is Operation.GENERATE else None
         deadline = read_deadline(headers, origin.began).or_sooner(route.timing.deadline(origin.began))

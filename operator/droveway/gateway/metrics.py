@@ -174,8 +174,8 @@ class GatewayMetrics:
 
     def count_tokens(self, counter: Callable[..., Counter], target: Target, tokens: TokenBreakdown) -> None:
         """Adds the tokens of one completion."""
-        for bucket in TOKEN_BUCKETS:
-            if count := getattr(tokens, bucket):
+        for bucket, count in zip(TOKEN_BUCKETS, tokens.buckets, strict=True):
+            if count:
                 counter(*target, bucket).inc(count)
 
 

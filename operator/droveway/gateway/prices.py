@@ -62,7 +62,10 @@ class Rates:
 
 
 def _at(rate: Rate, size: int) -> float:
-    return next((price for start, price in reversed(rate) if start == 0 or size > start), 0.0)
+    for start, price in reversed(rate):
+        if start == 0 or size > start:
+            return price
+    return 0.0
 
 
 class Prices:

@@ -74,7 +74,7 @@ def _attempt(call: Call) -> dict[str, Any]:
 def _tokens(calls: list[Call]) -> dict[str, int]:
     if len(calls) == 1:  # as nearly always
         used = calls[0].tokens
-        return {bucket: getattr(used, bucket) for bucket in TOKEN_BUCKETS}
+        return dict(zip(TOKEN_BUCKETS, used.buckets, strict=True))
     return {bucket: sum(getattr(call.tokens, bucket) for call in calls) for bucket in TOKEN_BUCKETS}
 
 
