@@ -89,7 +89,8 @@ class StreamReader(ABC):
         """Show every whole event of the chunk to the dialect; returns those that the client shall have."""
         out, start, sent = b"", 0, 0
         for blank in _BLANK_LINE.finditer(chunk):
-            self._bound(blank.start() - start)
+            if (size := blank.start() - start) > MAX_EVENT_BYTES:
+                self._bound(size)
             if self.has_error or not self._sound(chunk[start : blank.start()]):
                 out += chunk[sent:start]
                 sent = blank.end()

@@ -21,7 +21,9 @@ _LAST_WORD_SECONDS = 5.0
 _LONGEST_KEPT = 4 * 2**20
 
 Headers = list[tuple[bytes, bytes]]
-_REQUEST_ID = HEADER_REQUEST_ID.lower().encode()
+_REQUEST_ID, _ROUTE, _ATTEMPTS, _CANDIDATE = (
+    name.lower().encode() for name in (HEADER_REQUEST_ID, HEADER_ROUTE, HEADER_ATTEMPTS, HEADER_CANDIDATE)
+)
 
 
 class Origin(NamedTuple):
@@ -102,12 +104,9 @@ class Answering:
 
     def mark(self, route: str, candidate: str, attempts: int) -> None:
         """What happened so far, for the headers of the answer."""
-        self.marks = [
-            (HEADER_ROUTE.lower().encode(), route.encode()),
-            (HEADER_ATTEMPTS.lower().encode(), str(attempts).encode()),
-        ]
+        self.marks = [(_ROUTE, route.encode()), (_ATTEMPTS, b"%d" % attempts)]
         if candidate:
-            self.marks.append((HEADER_CANDIDATE.lower().encode(), candidate.encode()))
+            self.marks.append((_CANDIDATE, candidate.encode()))
 
     async def start(self, status: int, headers: Headers) -> None:
         """Sends the head."""
@@ -123,7 +122,9 @@ class Answering:
             if len(self.kept) > _LONGEST_KEPT:
                 self.kept = None
         self._spoke, self._between_events = time.monotonic(), body.endswith(b"\n\n")
-        await self._send({"type": "http.response.body", "body": body, "more_body": True})
+        self.sending = True  # as `_send`, without a coroutine of its own: twenty times a stream
+        await self._send_now({"type": "http.response.body", "body": body, "more_body": True})
+        self.sending = False
 
     def silent_since(self, moment: float) -> bool:
         """Whether it is between two events of a stream, and has said nothing since then (monotonic)."""

@@ -42,12 +42,15 @@ class Serving:
         """Serves it; says how it ended. The agent is watched from the moment its request is read."""
         self._task = asyncio.current_task()
         watcher = asyncio.create_task(self._watch(receive))
-        outcome = EndClass.UNKNOWN
+        outcome, clock = EndClass.UNKNOWN, None
         try:
-            async with asyncio.timeout(self._seconds_left()) as clock:
+            if (seconds := self._seconds_left()) is None:  # as nearly always
                 outcome = await serve(self._services, self._asked, self._answering, self._account)
+            else:
+                async with asyncio.timeout(seconds) as clock:
+                    outcome = await serve(self._services, self._asked, self._answering, self._account)
         except TimeoutError:
-            if not clock.expired():
+            if clock is None or not clock.expired():
                 raise
             outcome = await self._timed_out()
         except AgentStalled:
