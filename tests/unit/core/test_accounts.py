@@ -8,6 +8,7 @@ from droveway.api.enums import EndClass
 from droveway.core.accountpages import AccountPage, pages_from_json, pages_to_json
 from droveway.core.accounts import Accounts, Signal
 from droveway.core.limitbook import Streak
+from droveway.core.ramp import Comeback
 from droveway.core.utilization import Reading
 from droveway.core.verdict import Scope, Verdict
 from helpers.told import NOON, a_provider, after, verdict
@@ -186,6 +187,24 @@ class TestPages:
         assert again.utilization("a", after(4)) == found.utilization("a", after(4))
         again.restore(self.page_of(found))
         assert self.page_of(again) == self.page_of(found), "twice, too"
+
+    def test_what_comes_back_in_steps_goes_on_where_it_was(self) -> None:
+        found, again = accounts(a={}), accounts(a={})
+        found.take([said(WEEKLY, 1, model="x")], after(1))
+        found.take([said(None, at, model="x") for at in (4000, 4001, 4002)], after(4002))
+        back = found.comeback("a", "x", after(4003))
+        assert back
+        assert (back.since, back.successes, back.share(after(4003))) == (after(4000), 2, 10)
+        again.restore(self.page_of(found, 4003))
+        assert again.comeback("a", "x", after(4003)) == back
+        assert again.comeback("nobody", "x", after(4003)) is None
+        again.restore(
+            {key: AccountPage(after(4009), comebacks=(("", Comeback(after(1))),)) for key in self.page_of(found)}
+        )
+        assert again.comeback("a", "x", after(4009)) == back, "a later comeback is known"
+        again.forget("a")
+        assert again.comeback("a", "x", after(4009)) is None
+        assert self.page_of(found, 9000)["team/a"].comebacks == (), "all of it is back"
 
     def test_what_was_cleared_since_the_status_was_written_stays_cleared(self) -> None:
         found = accounts(a={})

@@ -34,6 +34,11 @@ def key(**other: Any) -> str:
     return cache_key(**(SAME | other))
 
 
+def test_numbers_that_no_machine_word_holds_are_told_apart() -> None:
+    huge, more = ({"body": BODY | {"seed": 2**70 + n}} for n in (0, 1))
+    assert key(**huge) == key(**huge) != key(**more)
+
+
 def changes(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """Every leaf of a JSON value."""
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()

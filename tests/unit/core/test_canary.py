@@ -313,6 +313,34 @@ class TestTheStatus:
         assert notes(status, plain.status(), plain.ledger) == []
 
 
+def test_the_part_of_a_canary() -> None:
+    told = judged(side(20, 20), side(20))
+    assert part_of(spec(percent=25), None, "b") == (25, None), "nobody has judged it yet"
+    assert part_of(spec(), begun(), "b") == (10, None)
+    assert part_of(spec(), told, "b") == (
+        0,
+        ("CanaryRolledBack", f"{told.message}; change spec.canary or its candidate to try again"),
+    )
+    assert part_of(spec(), told, "a") == (None, None)
+
+
+def test_the_numbers_of_a_verdict_are_milliseconds() -> None:
+    slow = judged(side(20, ms=40_000), side(20, ms=20_000), **LATENCY)
+    assert slow.message == "40000 ms against 20000 ms on average; allowed are 50 % more"
+
+
+def test_another_model_elsewhere_on_the_route_is_the_same_trial() -> None:
+    others = [c.model_copy(update={"model": "new"}) if c.name != "b" else c for c in spec().candidates]
+    assert canary_of(spec().model_copy(update={"candidates": others})) == canary_of(spec())
+
+
+def test_only_what_is_under_way_is_looked_at_again() -> None:
+    assert next_look(spec(), None) is None
+    assert next_look(a_route().spec, begun()) is None
+    assert next_look(spec(), judged(side(20, 20), side(20))) is None
+    assert next_look(spec(), begun()) == after(600)
+
+
 def test_a_mirror_gets_no_work() -> None:
     route = a_route(mirror={"candidate": "b"}).spec
     assert part_of(route, None, "b").withheld
