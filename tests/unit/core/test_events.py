@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from droveway.api.enums import EndClass
+from droveway.api.enums import CostSource, EndClass
 from droveway.core.completion import TokenBreakdown
 from droveway.core.events import (
     Batch,
@@ -38,6 +38,7 @@ WHOLE = Record(
     success=False,
     tokens=TokenBreakdown(total=15, input=1, output=2, reasoning=3, cache_read=4, cache_write=5),
     cost_usd=0.25,
+    cost_source=CostSource.PRICED,
     error="spent",
     id="msg-1",
     verdict=Verdict(EndClass.SUBSCRIPTION_LIMIT, after(60), Scope.QUOTA_GROUP, "weekly limit"),
@@ -66,6 +67,7 @@ WIRE: dict[str, Any] = {
     "success": False,
     "tokens": {"total": 15, "input": 1, "output": 2, "reasoning": 3, "cache_read": 4, "cache_write": 5},
     "cost_usd": 0.25,
+    "cost_source": "Priced",
     "error": "spent",
     "id": "msg-1",
     "verdict": {

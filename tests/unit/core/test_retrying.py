@@ -130,3 +130,17 @@ def test_extra_calls_never_exceed_their_share_of_the_window(story: list[tuple[bo
             told.append((int(now), True))
             window = [is_extra for at, is_extra in told if at > int(now) - 30]
             assert sum(window) <= max(3, (len(window) - sum(window)) * percent / 100)
+
+
+def test_calls_of_many_seconds_count_until_each_is_thirty_seconds_old() -> None:
+    ratio = Ratio()
+    for second in (100, 100, 101):
+        for _ in range(50):
+            ratio.count(second)
+    assert [ratio.take(10, 101.5) for _ in range(16)] == [True] * 15 + [False]
+    assert [ratio.take(10, 130.5) for _ in range(2)] == [False, False], (
+        "a hundred calls have gone, the extra ones have not"
+    )
+    for _ in range(150):
+        ratio.count(131.0)
+    assert [ratio.take(10, 131.5) for _ in range(16)] == [True] * 15 + [False], "all of the first seconds have gone"

@@ -482,6 +482,12 @@ def test_a_run_of_a_namespace_beyond_its_quota_waits_for_the_quota_to_begin_anew
     assert summary.message == "until 2026-11-21T13:00:00Z; TenantQuota team: 5 of 5 tokens of this day are used"
     assert waits.status.next_eligible_time == waits.wake_at == after(3600)
     assert waits.waiting
+    routed = find(waits.status.conditions, ConditionType.ROUTED)
+    running = find(waits.status.conditions, ConditionType.RUNNING)
+    assert routed
+    assert running
+    assert (routed.status, routed.reason, routed.message) == ("False", "QuotaExceeded", spent.message)
+    assert (running.status, running.reason, running.message) == ("False", "Pending", "")
     later = replace(a_run().known(waits.status).build(), blocked=spent)
     assert decide(later, after(3600)).create
     assert decide(replace(later, blocked=None), after(5)).create
