@@ -40,3 +40,8 @@ def test_what_is_summed_once_may_be_more_than_one_completion_uses() -> None:
 def test_r_c6_what_is_no_count_counts_as_none(values: list[Any], total: int) -> None:
     for field in ("total", "input", "output", "reasoning", "cache_read", "cache_write"):
         assert add_tokens(TokenBreakdown(**{field: value}) for value in values) == TokenBreakdown(**{field: total})
+
+
+def test_tokens_of_two_completions_are_summed_by_kind() -> None:
+    one, other = TokenBreakdown(1, 2, 4, 8, 16, 32, 3), TokenBreakdown(100, 200, 400, 800, 1600, 3200, 300)
+    assert one + other == TokenBreakdown(101, 202, 404, 808, 1616, 3232, 303)

@@ -325,7 +325,7 @@ def test_the_part_of_a_canary() -> None:
 
 
 def test_the_numbers_of_a_verdict_are_milliseconds() -> None:
-    slow = judged(side(20, ms=40_000), side(20, ms=20_000), **LATENCY)
+    slow = judged(side(20, ms=40_000), side(20, ms=20_000), maxLatencyIncreasePercent=50)
     assert slow.message == "40000 ms against 20000 ms on average; allowed are 50 % more"
 
 

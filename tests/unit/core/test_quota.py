@@ -220,6 +220,31 @@ def test_a_new_day_begins_empty_and_yesterdays_record_is_none_of_its_business() 
     assert book.used(DAY, tomorrow).tokens == 5
 
 
+def test_of_windows_that_are_told_together_each_counts_for_itself() -> None:
+    book = TenantBook()
+    book.adopt({HOUR: Told(NOW - timedelta(days=2), Amount(9)), DAY: Told(TODAY, Amount(700))}, NOW)
+    spent(book, 30)
+    assert (book.used(HOUR, NOW).tokens, book.used(DAY, NOW).tokens) == (30, 730)
+
+
+def test_what_others_had_used_before_stays_below_what_is_ours_while_the_record_lags() -> None:
+    book = TenantBook()
+    spent(book, 100)
+    book.adopt(told(TODAY, 400), NOW)
+    spent(book, 60)
+    book.adopt(told(TODAY, 410), NOW)
+    assert book.used(DAY, NOW).tokens == 460, "300 of others, 160 of ours, of which the record has 10 at least"
+
+
+def test_the_seconds_of_a_minute_hold_their_requests_and_their_tokens() -> None:
+    book, later = TenantBook(), NOW + timedelta(seconds=2)
+    for request, at in (("a", NOW), ("b", NOW), ("c", later)):
+        book.reserve(request, Amount(5), at)
+        book.settle(request, Amount(7), at)
+    held = book.view(later).seconds
+    assert [(s.requests, s.tokens) for _, s in sorted(held.items())] == [(2, 14), (1, 7)]
+
+
 def test_a_clock_that_is_set_back_does_not_make_the_minute_last_for_ever() -> None:
     book, earlier = TenantBook(), NOW - timedelta(hours=1)
     spent(book, 100)
