@@ -120,7 +120,7 @@ async def test_a_route_sets_its_own_clock(tmp_path: Path) -> None:
 async def test_the_total_ends_it_all(tmp_path: Path) -> None:
     script, times = one_after_the_other((500, {}))
     spec: dict[str, Any] = {"timeouts": {"totalSeconds": 1}, "circuitBreaker": CLOSED}
-    retry = {"sameCandidate": 10, "backoffMilliseconds": 400, "maxBackoffMilliseconds": 400, "maxPercent": 100}
+    retry = {"sameCandidate": 10, "backoffMilliseconds": 200, "maxBackoffMilliseconds": 200, "maxPercent": 100}
 
     async def hang(talk: Talk) -> None:
         await asyncio.Event().wait()
