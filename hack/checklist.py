@@ -10,15 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from hack.rules import ROOT, missing_test
+from hack.rules import CELLS, ROOT, SPAN, missing_test
 
 TABLE = ROOT / "docs/CHECKLIST.md"
 IDS = [f"S2-{n:02}" for n in range(1, 61)]
 STATES = ("done", "partly", "open")
 
 _ROW = re.compile(r"\| *(S2-[0-9]+) *\|(.*)\|")
-_CELLS = re.compile(r"(?<!\\)\|")
-_SPAN = re.compile(r"`([^`]+)`")
 _TARGET = re.compile(r"^([a-z][a-z0-9-]*):", re.MULTILINE)
 
 
@@ -34,8 +32,8 @@ class Row(NamedTuple):
 
 def rows(table: str) -> Iterator[Row]:
     for found in filter(None, map(_ROW.fullmatch, table.splitlines())):
-        says, state, checks, evidence, *_ = [*_CELLS.split(found[2]), "", "", "", ""]
-        yield Row(found[1], says.strip(), state.strip(), _SPAN.findall(checks), _SPAN.findall(evidence))
+        says, state, checks, evidence, *_ = [*CELLS.split(found[2]), "", "", "", ""]
+        yield Row(found[1], says.strip(), state.strip(), SPAN.findall(checks), SPAN.findall(evidence))
 
 
 def missing_command(command: str) -> Iterator[str]:

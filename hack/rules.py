@@ -24,8 +24,8 @@ IDS = [
 ]
 
 _ROW = re.compile(r"\| *((?:R-[A-Z]|S[0-9]-)[0-9]+) *\|(.*)\|")
-_CELLS = re.compile(r"(?<!\\)\|")
-_SPAN = re.compile(r"`([^`]+)`")
+CELLS = re.compile(r"(?<!\\)\|")
+SPAN = re.compile(r"`([^`]+)`")
 
 
 class Row(NamedTuple):
@@ -39,8 +39,8 @@ class Row(NamedTuple):
 
 def rows(table: str) -> Iterator[Row]:
     for found in filter(None, map(_ROW.fullmatch, table.splitlines())):
-        says, code, tests, *_ = [*_CELLS.split(found[2]), "", "", ""]
-        yield Row(found[1], says.strip(), _SPAN.findall(code), _SPAN.findall(tests))
+        says, code, tests, *_ = [*CELLS.split(found[2]), "", "", ""]
+        yield Row(found[1], says.strip(), SPAN.findall(code), SPAN.findall(tests))
 
 
 @cache
